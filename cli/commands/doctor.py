@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -169,8 +169,8 @@ async def examine(flags: Flags, screen: Screen, *, verbose: bool) -> Exit:
             screen.result(found.below)
 
     try:
-        for what, look in CHECKS.items():
-            if broken.intersection(_NEEDS.get(look, ())):
+        for what, look, *needed in CHECKS:
+            if broken.intersection(needed):
                 findings.append((what, Finding("unchecked", said("could not be checked"))))
                 continue
             try:
@@ -658,36 +658,26 @@ async def _last_entry(examined: Examined) -> AsyncIterator[Finding]:
 
 _Check: TypeAlias = Callable[[Examined], AsyncIterator[Finding]]
 
-CHECKS: Final[Mapping[str, _Check]] = {
-    said("program"): _program,
-    "firebird": _firebird,
-    said("settings"): _settings,
-    said("own jobs"): _own_jobs,
-    said("hooks"): _hooks,
-    said("metrics"): _metrics,
-    said("journal"): _journal,
-    said("kept copy"): _kept_copies,
-    said("server"): _server,
-    said("queue"): _queue,
-    said("vault key"): _vault_key,
-    said("disk"): _disk,
-    "api": _api,
-    said("clock"): _clock,
-    said("database"): _database,
-    said("money"): _money,
-    said("columns"): _columns,
-    said("billing"): _one_billing,
-    said("profile"): _profile,
-    said("last entry"): _last_entry,
-}
-"""What is looked at, in this order."""
-
-_NEEDS: Final[Mapping[_Check, Collection[_Check]]] = {
-    _clock: {_api},
-    _money: {_database},
-    _columns: {_database},
-    _one_billing: {_api, _database},
-    _profile: {_api},
-    _last_entry: {_api, _database, _journal, _one_billing, _profile},
-}
-"""What cannot be looked at where something else has failed."""
+CHECKS: Final[Sequence[tuple[str, _Check, *tuple[_Check, ...]]]] = (
+    (said("program"), _program),
+    ("firebird", _firebird),
+    (said("settings"), _settings),
+    (said("own jobs"), _own_jobs),
+    (said("hooks"), _hooks),
+    (said("metrics"), _metrics),
+    (said("journal"), _journal),
+    (said("kept copy"), _kept_copies),
+    (said("server"), _server),
+    (said("queue"), _queue),
+    (said("vault key"), _vault_key),
+    (said("disk"), _disk),
+    ("api", _api),
+    (said("clock"), _clock, _api),
+    (said("database"), _database),
+    (said("money"), _money, _database),
+    (said("columns"), _columns, _database),
+    (said("billing"), _one_billing, _api, _database),
+    (said("profile"), _profile, _api),
+    (said("last entry"), _last_entry, _api, _database, _journal, _one_billing, _profile),
+)
+"""What is looked at, in this order, each with those without which it cannot be looked at."""
