@@ -92,7 +92,10 @@ def _completion(
     if line is None:
         sys.stdout.write(script(shell))
     else:
-        sys.stdout.writelines(f"{SHELLS[shell](word, told)}\n" for word, told in words_at(line).items())
+        # The words that can stand at the cursor; none where anything may be named.
+        typed = read_line(line)
+        found = {f"{typed.prefix}{word}": told for word, told in _words(typed) if word.startswith(typed.current)}
+        sys.stdout.writelines(f"{SHELLS[shell](word, told)}\n" for word, told in found.items())
 
 
 def script(shell: str) -> str:
@@ -171,12 +174,6 @@ def _words_of(line: str) -> list[str]:
 
 
 # ---- the words that can stand at the cursor -----------------------------------------------------------------------
-
-
-def words_at(line: str) -> dict[str, str]:
-    """The words that can stand at the end of this line, with what each is; none where anything may be named."""
-    typed = read_line(line)
-    return {f"{typed.prefix}{word}": told for word, told in _words(typed) if word.startswith(typed.current)}
 
 
 def _words(typed: Typed) -> Iterator[tuple[str, str]]:

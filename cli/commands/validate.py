@@ -84,13 +84,15 @@ async def _validate(
             command=command_line("verify", run.name),
         )
     with waiting(said("reading the rows of the run")):
-        titles = await _safe_titles(run, journal)
+        titles, runners = await _safe_titles(run, journal), await journal.history.runners(run)
         columns = {field: " + ".join(titles[one.place] for one in found) for field, found in _columns_of(run, spec)}
         record = {
             "format": FORMAT,
             "program": program,
             "version": program_version,
-            **await _versions(run, journal),
+            # Several if they have changed on the way.
+            PROGRAM: ", ".join(dict.fromkeys(one.version for one in runners if one.version)),
+            "billing": ", ".join(dict.fromkeys(one.billing for one in runners if one.billing)),
             "job": run.job,
             "settings": ", ".join(_settings(run, spec)),
             "pacing": {one: HIDDEN if one == _SELECT else value for one, value in run.policy.items() if one in ALL},
@@ -118,15 +120,6 @@ async def _validate(
     if screen.voice.as_json:
         screen.emit({"run": run.name, "file": None if is_stdout else str(file), "record": record})
     return Exit.DONE
-
-
-async def _versions(run: Run, journal: Journal) -> Mapping[str, str]:
-    """The versions of this program and of the billing; several if they have changed on the way."""
-    runners = await journal.history.runners(run)
-    return {
-        PROGRAM: ", ".join(dict.fromkeys(one.version for one in runners if one.version)),
-        "billing": ", ".join(dict.fromkeys(one.billing for one in runners if one.billing)),
-    }
 
 
 def _settings(run: Run, spec: JobSpec) -> Sequence[str]:

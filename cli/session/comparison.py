@@ -91,7 +91,22 @@ class Comparison:
         """All of it for scripts; sums are plain decimals."""
         rows = self.rows
         return {
-            "runs": [_run_object(one) for one in self.both],
+            "runs": [
+                {
+                    "run": one.run.name,
+                    "job": one.run.job,
+                    "source": one.run.source,
+                    "target": one.run.target,
+                    "created": one.run.created_at,
+                    **states_object(one.totals),
+                    **read_back_object(one.totals),
+                    "calls": one.calls,
+                    "seconds": one.seconds,
+                    "per_second": one.per_second,
+                    "errors": {kind: reason.items for kind, reason in one.faults.items()},
+                }
+                for one in self.both
+            ],
             "rows": rows
             and {
                 "both": rows.both,
@@ -181,22 +196,6 @@ def _peak(spans: Sequence[SentSpan], still: Sequence[tuple[float, float]]) -> fl
         if last is not None:
             found.append((sums[last + 1] - sums[first + 1]) / (clock[last] - began))
     return max(found, default=None)
-
-
-def _run_object(one: Figures) -> Mapping[str, object]:
-    return {
-        "run": one.run.name,
-        "job": one.run.job,
-        "source": one.run.source,
-        "target": one.run.target,
-        "created": one.run.created_at,
-        **states_object(one.totals),
-        **read_back_object(one.totals),
-        "calls": one.calls,
-        "seconds": one.seconds,
-        "per_second": one.per_second,
-        "errors": {kind: reason.items for kind, reason in one.faults.items()},
-    }
 
 
 def _rows_object(found: Rows) -> Mapping[str, object]:

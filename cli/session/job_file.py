@@ -758,6 +758,7 @@ class _FileRun:
         piped = await check_all(now.decisions, session)
         async with heeding_between():
             closing = await self._work_through(now, piped)
+        closing = with_waiting(closing, self.waited, self.held, self.stop)
         left = [_outcome(decision, None) for decision in now.decisions[len(self.done) :]]
         closing = replace(closing, steps=(*self.done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
@@ -769,11 +770,8 @@ class _FileRun:
                 readers.end(FileEnded(closing))
         return closing
 
-    def _counted(self, closing: Closing) -> Closing:
-        return with_waiting(closing, self.waited, self.held, self.stop)
-
     async def _work_through(self, now: Round, piped: Mapping[int, Ready]) -> Closing:
-        """Work on the steps in order, and note the outcome of each; returns the closing without its steps."""
+        """Work on the steps in order, and note the outcome of each; returns the closing of the last one."""
         file, worst = self.file, Exit.DONE
         closing, run = Closing(worst), None
         for decision in now.decisions:
@@ -796,7 +794,7 @@ class _FileRun:
                 self.done.append(_outcome(decision, closing))
                 if not passes(step, closing.exit):
                     self._show_end(step, closing)
-                    return self._counted(closing)
+                    return closing
                 if decision is not now.decisions[-1] and closing.run is not None:
                     run = await self.session.journal.run(closing.run)
                     waited, self.stop = await wait(run, session)
@@ -806,14 +804,14 @@ class _FileRun:
                         await self._show_stop(step, run)
                         # Who interrupts what a step has still to tell wants no more to be told.
                         self.untold = None if session.stop.kind is StopKind.INTERRUPTED else run
-                        return self._counted(closing)
+                        return closing
             except SaidError as error:
                 if all(one.done_before for one in self.done):
                     raise
                 self.untold = None if ended.is_set() else run
-                return self._counted(self._failed(decision, error))
+                return self._failed(decision, error)
             worst = max(worst, closing.exit)
-        return replace(self._counted(closing), exit=worst)
+        return replace(closing, exit=worst)
 
     async def _work_on(
         self, decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session

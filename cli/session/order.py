@@ -5,7 +5,7 @@ list. Before the operator is asked, that list is compared with the plan's, and i
 in between. A run keeps the name of its plan, so a run that is resumed before its approval is compared as well.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -86,20 +86,6 @@ class Order:
         since = {SINCE: self.since} if self.since else {}
         declared = {} if self.kind.declared is None else self.kind.declared.parameters
         return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared, **since, **declared}
-
-
-def per_billing(order: Order, runs: Iterable[Run], settings: Settings, target: str, identity: str) -> Order:
-    """The order; what runs have entered in other billings does not count for this one, which they call `target`.
-
-    Another billing has another identity, or an address of another profile of settings. Where the journal has runs of
-    the job of which neither is known, nothing is changed: a row that was entered there is refused with a question.
-    """
-    others = [run for run in runs if run.job == order.kind.name and run.target != target]
-    if not others or order.enter is not Repeat.ONCE:
-        return order
-    if not all(is_same(identity, identity_of_run(run)) is False or settings.profile_at(run.target) for run in others):
-        return order
-    return replace(order, enter=Repeat.PER_BILLING)
 
 
 def parse_order(
@@ -264,11 +250,17 @@ _TYPE: Final = "op_type"
 async def in_billing(order: Order, session: "Session") -> tuple[Order, str]:
     """The order as it counts in the session's billing, and how the journal calls that.
 
-    Raises `CommandRefused` and `RunRefused` where a delta and its run do not go together, or that may still change.
+    What runs have entered in other billings does not count for this one: they have another identity, or an address of
+    another profile of settings. Where the journal has runs of the job of which neither is known, nothing is changed:
+    a row that was entered there is refused with a question. Raises `CommandRefused` and `RunRefused` where a delta
+    and its run do not go together, or that may still change.
     """
-    journal, target = session.journal, await session.target()
-    runs = await journal.runs()
-    order = per_billing(order, runs, session.settings, target, session.billing.one.identity)
+    journal, settings, identity = session.journal, session.settings, session.billing.one.identity
+    target, runs = await session.target(), await journal.runs()
+    others = [run for run in runs if run.job == order.kind.name and run.target != target]
+    known = (is_same(identity, identity_of_run(run)) is False or settings.profile_at(run.target) for run in others)
+    if others and order.enter is Repeat.ONCE and all(known):
+        order = replace(order, enter=Repeat.PER_BILLING)
     if order.since:
         await require_complete(_run_of_delta(order, target, runs, journal.name), journal)
     return order, target
