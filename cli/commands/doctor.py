@@ -39,7 +39,7 @@ from checkpoints.journal import KeysInUse, earlier_runs, open_journal
 from checkpoints.journal_file import JournalAddress, is_volatile
 from checkpoints.own_files import kept_copies
 from checkpoints.stores import is_there
-from cli.commands.execution import close, errors_shown, settings_in_force
+from cli.commands.execution import close, run_alone, settings_in_force
 from cli.session.door import LOOPBACK
 from cli.session.order import keys_of, plans_beside
 from cli.session.session import BillingConnection, Session, one_billing, profile_of, profile_path
@@ -51,7 +51,6 @@ from cli.terminal.layout import Facts, Hanging, command, render, stack
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.options import as_command, switch
 from cli.terminal.screen import JsonVoice, Screen
-from cli.terminal.signals import run_command
 from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, printable, rendered
 from engine.errors import EngineError
@@ -94,9 +93,7 @@ def _doctor(
 ) -> None:
     """Check everything that a run rests on, and say what to mend."""
     screen = Screen(voice)
-    with errors_shown(screen):
-        code = run_command(lambda: examine(flags, screen, verbose=verbose))
-    raise SystemExit(code)
+    run_alone(lambda: examine(flags, screen, verbose=verbose), screen)
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ import os
 import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -301,15 +301,15 @@ def with_profile_of_run(error: Exception, settings: Settings) -> Exception:
     return error
 
 
-@contextmanager
-def errors_shown(screen: Screen) -> Iterator[None]:
-    """Show an error on the command's own screen, which knows its secrets, and exit with its code."""
+def run_alone(work: Callable[[], Coroutine[Any, Any, Exit]], screen: Screen, *, calls: bool = True) -> NoReturn:
+    """Carry out a command that finds its settings itself; an error is shown on its screen, which knows secrets."""
     try:
-        yield
+        code = run_command(work, calls=calls)
     except Interrupted:
         raise
     except Exception as error:
         raise SystemExit(exit_code(error, screen)) from error
+    raise SystemExit(code)
 
 
 def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from checkpoints.copying import copy_journal
-from cli.commands.execution import close, errors_shown
+from cli.commands.execution import close, run_alone
 from cli.session.order import keys_of
 from cli.settings.flags import CONFIG, Flags
 from cli.settings.places import typed_journal
@@ -17,7 +17,6 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import command, drawn, render, stack
 from cli.terminal.options import argument, as_command
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.signals import run_command
 from cli.terminal.streams import waiting
 from cli.terminal.texts import printable
 from jobs.access.vault import SecretCopy, VaultKeys, new_key, vault_path
@@ -70,9 +69,7 @@ def _copy(
         shown = drawn("journal.j2", runs=copied.runs, source=old, target=new, advised=advised, **left)
         return close(screen, Exit.DONE, shown, facts)
 
-    with errors_shown(screen):
-        code = run_command(copy, calls=False)
-    raise SystemExit(code)
+    run_alone(copy, screen, calls=False)
 
 
 @as_command("journal key")

@@ -13,7 +13,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Totals
 from cli.commands.execution import with_settings
 from cli.session.control_client import hear
-from cli.session.journal import check_address, open_existing, stored_policy
+from cli.session.journal import check_address, open_existing, stored_policy, which_of
 from cli.session.queue import NOTE, queued_runs
 from cli.session.run_view import STOPPED, RunView, ended_facts, holds_its_file
 from cli.settings.flags import RUN_NAME_OR_NONE, JournalFlags
@@ -28,7 +28,7 @@ from cli.terminal.screen import JsonVoice, Screen
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from jobs.spec.words import source_of
-from texts.said import Quantity, command_line, in_lines, name_of_sender, said
+from texts.said import Quantity, command_line, name_of_sender, said
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
@@ -273,7 +273,7 @@ async def _watch(chosen: str, journal: Journal, screen: Screen) -> None:
 
 
 async def _only_working_run(journal: Journal) -> str:
-    working = [run.name for run in await journal.runs() if await journal.holder(run)]
+    working = [run for run in await journal.runs() if await journal.holder(run)]
     if not working:
         raise CommandRefused(
             "nobody works on any run of {journal}: {command} shows them",
@@ -281,9 +281,8 @@ async def _only_working_run(journal: Journal) -> str:
             command=command_line("status"),
         )
     if len(working) > 1:
-        lines = [f"  {command_line('status', run, '--watch')}" for run in working]
-        raise CommandRefused(in_lines([said("several runs are being worked on; which?"), *lines]))
-    return working[0]
+        raise await which_of(working, journal, "status", "--watch")
+    return working[0].name
 
 
 def _title(seen: RunView) -> Text:

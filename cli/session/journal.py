@@ -402,13 +402,13 @@ async def usable_run(name: str | None, journal: Journal, command: str) -> Run:
     return run
 
 
-async def which_of(runs: Sequence[Run], journal: Journal, command: str) -> CommandRefused:
+async def which_of(runs: Sequence[Run], journal: Journal, command: str, *flags: str) -> CommandRefused:
     """The refusal of a command without a name where there are several runs: the last ones, each with its command."""
     lines = [
         counted(
             "{job}, {source}, begun {begun}, {n} row[s] left:\n  {command}",
             (await journal.totals(run)).count_where(open=True),
-            command=command_line(command, run.name),
+            command=command_line(command, run.name, *flags),
             job=run.job,
             source=printable(run.source, 60),
             begun=run.created_at,
