@@ -35,7 +35,7 @@ from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.runs import unfinished
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.spec.words import ANSWER_FILE_PARAMETER, PLACE, RUN, UNDO, source_of
-from texts.said import PROGRAM, Quantity, command_line, counted, reason_of, said, setting, text_of
+from texts.said import Quantity, command_line, counted, reason_of, said, setting, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -131,9 +131,7 @@ def _which(name: str | None, age: str | None) -> str | datetime:
         return name
     if name is not None or age is None:
         raise CommandRefused(
-            "name a run, or an age: {of_run}, {of_age}",
-            of_run=f"{PROGRAM} purge RUN",
-            of_age=f"{PROGRAM} purge --older-than 90d",
+            said("name a run, or an age: carbon-migrate purge RUN, carbon-migrate purge --older-than 90d")
         )
     found = _AGE.fullmatch(age.strip())
     if found is None or int(found[1]) > _OLDEST:
