@@ -36,7 +36,7 @@ from cli.session.door import LOOPBACK, DoorLimits, serve_clients
 from cli.session.journal import addresses_of, own_name
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.show.closing import BAD, file_of
-from cli.show.files import FILES, OutputFile, write_items, written_to
+from cli.show.files import FILES, OutputFile, write_items
 from cli.terminal.exits import CommandRefused
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
@@ -362,8 +362,8 @@ class PageApplication:
             target = OutputFile(folder / "bad.csv")
             with reading(self._language(request).name):
                 name = file_of(run, BAD)
-                async with self._one_file, written_to(target) as out:
-                    await write_items(out, run, FILES[State.REJECTED], self._journal)
+                async with self._one_file:
+                    await write_items(target, run, FILES[State.REJECTED], self._journal)
             # It is sent from where it is open, though its folder is gone by then.
             rows = await anyio.to_thread.run_sync(target.path.open, "rb")
         headers = {

@@ -335,14 +335,14 @@ async def write_files(
     async def written(name: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> FileBeside:
         with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
             made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
-            async with written_to(OutputFile(made)) as sheet:
-                sheet.row([_IN_RUSSIAN.get(one, one) for one in header] if reader.name == RUSSIAN else header)
+            named = [_IN_RUSSIAN.get(one, one) for one in header] if reader.name == RUSSIAN else header
+            async with written_to(OutputFile(made), named, of_rows=True) as put:
                 async for row in rows:
                     page.append(row)
                     if len(page) == _PAGE:
-                        await anyio.to_thread.run_sync(sheet.all, page)
+                        await put(page)
                         page = []
-                await anyio.to_thread.run_sync(sheet.all, page)
+                await put(page)
             digest = await anyio.to_thread.run_sync(digest_of, made)
             whole = f"report-{name}-{digest[:8]}.csv"
             await anyio.Path(made).replace(folder / whole)
