@@ -19,7 +19,7 @@ from itertools import chain
 from operator import add
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from unicodedata import normalize
 
 import anyio
@@ -29,6 +29,7 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
+from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.tally import NOTHING, ImportTally, Subtotal, summed
 from cli.report.facts import (
@@ -104,18 +105,12 @@ class FileBeside(NamedTuple):
     digest: str
 
 
-class FilesBeside(NamedTuple):
-    """The files beside the report that a run needs: all exceptions, subscribers not in its file, rows entered."""
-
-    exceptions: FileBeside | None = None
-    extra: FileBeside | None = None
-    entered: FileBeside | None = None
+FilesBeside: TypeAlias = Mapping[tuple[str, str], FileBeside]
+"""The files beside a report by the name of their run and what they have, which stands in their names as well."""
 
 
-def page_of(
-    facts: ReportFacts, reader: CatalogueLanguage, letterhead: Letterhead, files: Mapping[str, FilesBeside]
-) -> str:
-    """The page of a report; `files` have the files beside it, by run. The same facts give the same page."""
+def page_of(facts: ReportFacts, reader: CatalogueLanguage, letterhead: Letterhead, files: FilesBeside) -> str:
+    """The page of a report, with the files beside it. The same facts give the same page."""
     return _environment(reader).get_template("report.html").render(facts=facts, letterhead=letterhead, files=files)
 
 
@@ -321,18 +316,16 @@ _IN_RUSSIAN: Final = {
 _PAGE: Final = 1000
 
 
-async def write_files(
-    facts: ReportFacts, reader: CatalogueLanguage, folder: Path, journal: Journal
-) -> dict[str, FilesBeside]:
-    """Write the files of all runs that need one into a folder; returns them by run.
+async def write_files(facts: ReportFacts, reader: CatalogueLanguage, folder: Path, journal: Journal) -> FilesBeside:
+    """Write the files of all runs that need one: all exceptions, subscribers not in its file, rows entered.
 
     A file has the beginning of its digest in its name, so none takes the place of one that an earlier report names.
     A campaign has none: its report shows no rows.
     Raises `CommandRefused`.
     """
-    files: dict[str, FilesBeside] = {}
+    files: dict[tuple[str, str], FileBeside] = {}
 
-    async def written(name: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> FileBeside:
+    async def write(run: Run, what: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> None:
         with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
             made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
             named = [_IN_RUSSIAN.get(one, one) for one in header] if reader.name == RUSSIAN else header
@@ -344,24 +337,17 @@ async def write_files(
                         page = []
                 await put(page)
             digest = await anyio.to_thread.run_sync(digest_of, made)
-            whole = f"report-{name}-{digest[:8]}.csv"
-            await anyio.Path(made).replace(folder / whole)
-        return FileBeside(whole, digest)
+            files[run.name, what] = FileBeside(f"report-{run.name}-{what}-{digest[:8]}.csv", digest)
+            await anyio.Path(made).replace(folder / files[run.name, what].name)
 
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
-            found = FilesBeside()
             if one.exceptions_in_all > SHOWN:
-                rows = _exceptions(one, reader, journal)
-                found = found._replace(exceptions=await written(f"{one.run.name}-exceptions", HEADER, rows))
+                await write(one.run, "exceptions", HEADER, _exceptions(one, reader, journal))
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-                extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
-                found = found._replace(extra=extra)
+                await write(one.run, "not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
             if len(one.annex) > SHOWN:
-                entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
-                found = found._replace(entered=entered)
-            if any(found):
-                files[one.run.name] = found
+                await write(one.run, "entered", ENTERED_HEADER, _entered(one, reader, journal))
     except OSError as error:
         raise CommandRefused(
             "no file can be written in {folder}: {why}", folder=folder, why=reason_of(error)
