@@ -21,10 +21,10 @@ import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Final, TextIO, TypeAlias, TypeVar
 
 import anyio.to_thread
 import msgspec
@@ -446,43 +446,40 @@ KINDS: Final[Mapping[str, OpenTable]] = {".csv": _csv, ".xlsx": _workbook, ".jso
 # ---- workbooks ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
 class Book:
-    """A workbook as it is written; `apart` is a folder for its temporary files."""
+    """A workbook as it is written: the library's own, how its headings look, and its sheets."""
 
-    def __init__(self, path: Path, apart: str) -> None:
-        # Imported here: the import takes as long as the rest of a command.
-        import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
-        from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
-
-        self._errors: type[Exception] = XlsxWriterException
-        self.book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": apart})
-        self.book.use_zip64()
-        self.head = self.book.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1})
-        self.sheets: list[BookSheet] = []
-
-    def close(self) -> None:
-        """Complete the file, which takes as long as its rows did. Raises `CommandRefused` if it cannot be written."""
-        for sheet in self.sheets:
-            sheet.sheet.autofilter(0, 0, sheet.row - 1, sheet.width - 1)
-        try:
-            self.book.close()
-        except self._errors as error:
-            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
+    book: Any
+    head: object
+    sheets: "list[BookSheet]" = field(default_factory=list)
 
 
 @contextmanager
 def _book(path: Path) -> Iterator[Book]:
+    """A workbook, whose end takes as long as its rows did. Raises `CommandRefused` if it cannot be written."""
+    # Imported here: the import takes as long as the rest of a command.
+    import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
+    from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
+
     # Its temporary files are in the same folder, readable by its owner alone, like the file.
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
-        book = Book(path, apart)
+        made = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": apart})
+        made.use_zip64()
+        book = Book(made, made.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1}))
         try:
             yield book
         except BaseException:
             # The library closes its temporary files only on a complete save; the result is discarded.
-            with suppress(CommandRefused, OSError):
-                book.close()
+            with suppress(XlsxWriterException, OSError):
+                made.close()
             raise
-        book.close()
+        for sheet in book.sheets:
+            sheet.sheet.autofilter(0, 0, sheet.row - 1, sheet.width - 1)
+        try:
+            made.close()
+        except XlsxWriterException as error:
+            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
 
 
 class BookSheet:
