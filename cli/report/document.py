@@ -31,7 +31,7 @@ from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
 from checkpoints.records import Run
 from checkpoints.states import State
-from checkpoints.tally import NOTHING, ImportTally, Subtotal, summed
+from checkpoints.tally import NOTHING, ImportTally, Subtotal
 from cli.report.facts import (
     EXTRA_SHOWN,
     SHOWN,
@@ -51,8 +51,6 @@ from cli.terminal.names import (
     NOT_AS_SENT,
     OUTCOMES,
     STATE_NAMES,
-    TALLY_KINDS,
-    name_of_command,
     name_of_group,
     name_of_outcome,
     state_names,
@@ -65,7 +63,7 @@ from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, INPUT
 from jobs.spec.words import PLACE
 from jobs.sums import RunSums, sum_over
-from texts.said import PROGRAM, Given, Quantity, Said, Value, counted, name_of_sender, reason_of, said, setting
+from texts.said import PROGRAM, Given, Quantity, Said, Value, counted, reason_of, said, setting
 
 STATES: Final = (
     State.APPLIED,
@@ -156,7 +154,6 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "STATES": STATES,
         "STEP_NAMES": STEP_NAMES,
         "State": State,
-        "TALLY_KINDS": TALLY_KINDS,
         "counted": lambda sentence, n, **values: counted(sentence, n, **quantities(values)),
         "language": reader,
         "some": lambda sentence, n, **values: counted(sentence, n, **quantities(values)) if n else None,
@@ -166,8 +163,6 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "describe_end": describe_end,
         "host_of": host_of,
         "in_effect": lambda policy: describe_policy(policy_with(Policy(), policy, ALL)),
-        "name_of_command": name_of_command,
-        "name_of_sender": name_of_sender,
         "of_input": lambda given: {name: value for name, value in given.items() if is_input(name)},
         "of_job": job_parameters,
         "names_of": lambda runs: state_names(OUTCOMES, has_ended=all(one.totals.has_ended for one in runs)),
@@ -189,12 +184,10 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "sentences": sentences,
         "skipped_as": _skipped_as,
         "shown": lambda value: printable(text(value), _LONGEST),
-        "summed": summed,
         # The sum of a part, or of the rows in a state, over several runs.
         "total": lambda runs, part: sum_over(
             runs, lambda one: one.of(part) if isinstance(part, State) else getattr(one, part)
         ),
-        "tuple": tuple,
         "written": text,
     }
     return made
