@@ -1,7 +1,7 @@
 // Charts: of the last quarter of an hour, calls a second and how long answers take; of the whole load, rows a second,
 // roubles and errors, with what came between on the axis of time.
 
-import { fill, find, make, renew, said, show, sign, timeOf } from "./base.js";
+import { find, make, renew, said, show, sign, timeOf } from "./base.js";
 
 const SPAN = 900; // seconds that are kept
 const SHORTEST = 60; // seconds that are shown at least
@@ -246,17 +246,18 @@ export class Past {
     const { points, marks, seconds, average, peak, worked, held, idle, repeated } = this.#past;
     const rate = (value) => words.text("{rate} rows a second", { rate: words.rate(value) });
     show(find("past-sum-figure"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
-    show(find("past-peak").parentElement, peak !== null);
-    show(find("past-idle").parentElement, idle >= 1);
-    show(find("past-repeated").parentElement, repeated > 0);
-    fill({
-      "past-average": rate(average),
-      "past-peak": peak === null ? null : words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
-      "past-worked": words.duration(worked),
-      "past-held": words.duration(held),
-      "past-idle": words.duration(idle),
-      "past-repeated": words.count(repeated),
-    });
+    const figures = {
+      [said("Average")]: rate(average),
+      [said("Peak")]: peak && words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
+      [said("Running")]: words.duration(worked),
+      [said("Of which held or waiting")]: words.duration(held),
+      [said("Not running")]: idle >= 1 && words.duration(idle),
+      [said("Calls that were repeated")]: repeated > 0 && words.count(repeated),
+    };
+    const there = Object.entries(figures).filter(([, figure]) => figure);
+    renew(find("past-figures"), [there, words.language], () =>
+      there.map(([title, figure]) => make("div", "", make("dt", "", words.text(title)), make("dd", "figure", figure))),
+    );
     renew(find("marks"), [marks, words.language], () =>
       marks.map(([moment, kind]) => {
         const [character, word] = MARKS[kind];
