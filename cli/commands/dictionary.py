@@ -11,7 +11,7 @@ from cli.commands.execution import close, with_settings
 from cli.session.session import open_billing
 from cli.settings.flags import MAP_WORDS, Flags, ImportFlags, RowFlags, parse_pairs, split_map
 from cli.settings.settings import Settings
-from cli.show.files import OutputFile, is_for_scripts, refuse_present, suffix_of, table_at
+from cli.show.files import OutputFile, is_for_scripts, refuse_present, suffix_of, written_to
 from cli.terminal.exits import Exit
 from cli.terminal.layout import drawn, labelled, steps_list
 from cli.terminal.options import Part, argument, option, options_of, switch
@@ -71,14 +71,11 @@ async def _dictionary(
 
     own_words = IN_RUSSIAN if reader().name == RUSSIAN and not is_for_scripts(target.path) else {}
 
-    def write() -> None:
-        with table_at(target, [own_words.get(name, name) for name in COLUMNS], len(proposed.rows)) as put:
-            put([row.cells(own_words) for row in proposed.rows])
-
     def counts(kind: str | None) -> Mapping[str, int]:
         return {str(standing): proposed.count(standing, kind) for standing in NameStanding}
 
-    await anyio.to_thread.run_sync(write)
+    async with written_to(target, [own_words.get(name, name) for name in COLUMNS], len(proposed.rows)) as put:
+        await put([row.cells(own_words) for row in proposed.rows])
     is_done = proposed.count(NameStanding.MATCHED) == len(proposed.rows)
     unnamed = [kind for kind in proposed.kinds if there is None or not there.knows(kind)]
     look = [

@@ -22,7 +22,6 @@ from cli.show.files import (
     suffix_of,
     write_answers,
     write_items,
-    written_to,
 )
 from cli.terminal import names
 from cli.terminal.exits import CommandRefused, Exit
@@ -112,8 +111,7 @@ async def _write_all(run: Run, folder: Path, journal: Journal, screen: Screen, *
         # Scripts find the same names in every language.
         path = folder / (f"{run.name}-{word}.csv" if screen.voice.as_json else file_of(run, word))
         await make_folder(folder)
-        async with written_to(OutputFile(path, force=force, leaves_same=True)) as out:
-            rows = await write_items(out, run, states, journal)
+        rows = await write_items(OutputFile(path, force=force, leaves_same=True), run, states, journal)
         # The file of the rejected rows has the refused ones as well.
         outcomes: str = names.name_of_state(State(word), number, totals.held_back.rows) if number else names.REFUSED
         if number and refused:
@@ -147,8 +145,7 @@ async def _write_rows(
         written = await write_answers(run, journal, target)
         rows = counted("{n} row[s] of answers of run {run}", written, run=run.name)
     else:
-        async with written_to(target) as out:
-            written = await write_items(out, run, wanted, journal)
+        written = await write_items(target, run, wanted, journal)
         rows = counted("{n} row[s] of run {run}", written, run=run.name)
     if word and wanted:
         held, one = totals.held_back.rows, wanted[0]

@@ -46,7 +46,6 @@ from cli.show.files import (
     of_item,
     refuse_present,
     write_items,
-    write_table,
     written_to,
 )
 from cli.terminal.exits import CommandRefused, Exit, NothingSent
@@ -484,17 +483,13 @@ async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, pr
     if LOOK_ALIKES in files:
         await make_folder(out.path)
         for name, state in SAVED.items():
-            async with written_to(files[name]) as sheet:
-                await write_items(sheet, run, (state,), journal)
-        async with written_to(files[LOOK_ALIKES]) as sheet:
-            sheet.row(header_of(run))
+            await write_items(files[name], run, (state,), journal)
+        async with written_to(files[LOOK_ALIKES], header_of(run), of_rows=True) as put:
             async for page in preview.look_alikes(run, journal):
-                await anyio.to_thread.run_sync(sheet.all, [of_item(item, run) for item in page])
-    pages = (
-        [line for change in page for line in _lines(change)] async for page in row_changes(run, journal, profile)
-    )
-    # An empty page would end the table.
-    await write_table(files[VALUE_CHANGES], COLUMNS_OF_CHANGES, lines, (page async for page in pages if page))
+                await put([of_item(item, run) for item in page])
+    async with written_to(files[VALUE_CHANGES], COLUMNS_OF_CHANGES, lines) as put:
+        async for changes in row_changes(run, journal, profile):
+            await put([line for change in changes for line in _lines(change)])
 
 
 def _lines(change: RowChange) -> Iterator[TableRow]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import SequenceMatcher
-from itertools import chain, islice, zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -159,8 +159,8 @@ async def _write(
                 "file": None if to_stdout else str(target.path),
                 "sums": {one.run.name: sums_object(one.sums) for one in facts.runs},
                 "exceptions": facts.exceptions,
-                "exceptions_files": [one.exceptions.name for one in beside.values() if one.exceptions],
-                "not_in_file_files": [one.extra.name for one in beside.values() if one.extra],
+                "exceptions_files": [one.name for (_, what), one in beside.items() if what == "exceptions"],
+                "not_in_file_files": [one.name for (_, what), one in beside.items() if what == "not-in-file"],
                 "preliminary": facts.is_preliminary,
                 "root": facts.root,
                 "exit": int(Exit.DONE),
@@ -170,10 +170,10 @@ async def _write(
     screen.result(markup_safe(verdict_of(page)))
     if not to_stdout:
         screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
-    for name, files in beside.items():
-        if file := files.exceptions:
+    for (name, what), file in beside.items():
+        if what == "exceptions":
             screen.say(said("All exceptions of run {run} are in {file}", run=name, file=file.name))
-        if file := files.extra:
+        elif what == "not-in-file":
             screen.say(said("The subscribers who are not in the file of run {run}: {file}", run=name, file=file.name))
 
 
@@ -237,7 +237,7 @@ async def _check(file: Path, letterhead: Letterhead, journal: Journal, catalogue
             files = await write_files(facts, spoken, Path(folder), journal)
         now = await anyio.to_thread.run_sync(page_of, facts, spoken, letterhead, files)
         found.words = _differing_words(page.splitlines(), now.splitlines())
-        for beside in filter(None, chain.from_iterable(files.values())):
+        for beside in files.values():
             path, digest = file.parent / beside.name, ""
             with suppress(OSError):
                 digest = await anyio.to_thread.run_sync(digest_of, path)

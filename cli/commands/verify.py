@@ -19,7 +19,7 @@ from cli.session.journal import locked, open_existing, own_name, usable_run
 from cli.session.session import Invocation, Session, open_session, own_journal
 from cli.settings.flags import RUN_NAME, RUN_NAME_OR_NONE, Declared, Flags, LookUpPacing, ReadingPacing
 from cli.show.closing import next_steps, outcome_table, states_object, states_table, steps_after, steps_of
-from cli.show.files import STDOUT, OutputFile, Sheet, header_of, in_a_cell, of_item, written_to
+from cli.show.files import STDOUT, OutputFile, WriteRows, header_of, in_a_cell, of_item, table_at
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import drawn
@@ -141,7 +141,7 @@ class Verified:
 
 async def verified(run: Run, job: Job, session: Session, target: OutputFile | None, figures: RowFigures) -> Verified:
     """Read back all accepted rows, counted up in the figures on the way, and note what was found."""
-    journal, gateway, sheets = session.journal, session.gateway, list[Sheet]()
+    journal, gateway, tables = session.journal, session.gateway, list[WriteRows]()
     first, differing, unreadable = list[tuple[Item, str]](), list[str](), Counter[str]()
 
     def add(item: Item, reading: ReadBack | CannotLook) -> None:
@@ -150,8 +150,8 @@ async def verified(run: Run, job: Job, session: Session, target: OutputFile | No
             return
         if len(first) < MAX_SHOWN:
             first.append((item, reading.difference or ""))
-        for sheet in sheets:
-            sheet.row([*of_item(item, run)[:-1], in_a_cell(reading.difference or "")])
+        for put in tables:
+            put([[*of_item(item, run)[:-1], in_a_cell(reading.difference or "")]])
 
     def add_account(difference: AccountDifference) -> None:
         if len(differing) < MAX_SHOWN:
@@ -161,8 +161,7 @@ async def verified(run: Run, job: Job, session: Session, target: OutputFile | No
     tally: ImportTally | str | None = None
     async with AsyncExitStack() as stack:
         if target is not None:
-            sheets.append(await stack.enter_async_context(written_to(target)))
-            sheets[0].row(header_of(run))
+            tables.append(stack.enter_context(table_at(target, header_of(run), of_rows=True)))
         # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
             before = await journal.totals(run)

@@ -4,12 +4,12 @@ import hmac
 import re
 import secrets
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -36,7 +36,7 @@ from cli.session.door import LOOPBACK, DoorLimits, serve_clients
 from cli.session.journal import addresses_of, own_name
 from cli.settings.settings import NO_BILLINGS, KnownBillings, Letterhead, OwnJobs
 from cli.show.closing import BAD, file_of
-from cli.show.files import FILES, OutputFile, write_items, written_to
+from cli.show.files import FILES, OutputFile, in_thread, write_items
 from cli.terminal.exits import CommandRefused
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import LANGUAGES, CatalogueLanguage, language, printable, reading
@@ -321,9 +321,9 @@ class PageApplication:
         async with self._one_file:
             subject = await subject_of(request.match_info["run"], self._journal, is_file=False)
             facts = await facts_of(subject, self._journal, self._order.own_jobs.catalogue)
-            async with passing_folder() as folder:
+            async with in_thread(TemporaryDirectory()) as folder:
                 # The report names the files of exceptions that the command writes, with their digests.
-                files = await write_files(facts, reader, folder, self._journal)
+                files = await write_files(facts, reader, Path(folder), self._journal)
             text = await anyio.to_thread.run_sync(page_of, facts, reader, letterhead, files)
             await self._journal.history.note_report(subject.main, facts.root)
         headers = {
@@ -358,12 +358,12 @@ class PageApplication:
         """The file of rejected and refused rows, as `export` writes it."""
         run = await self._journal.run(request.match_info["run"])
         refuse_purged(run)
-        async with passing_folder() as folder:
-            target = OutputFile(folder / "bad.csv")
+        async with in_thread(TemporaryDirectory()) as folder:
+            target = OutputFile(Path(folder) / "bad.csv")
             with reading(self._language(request).name):
                 name = file_of(run, BAD)
-                async with self._one_file, written_to(target) as out:
-                    await write_items(out, run, FILES[State.REJECTED], self._journal)
+                async with self._one_file:
+                    await write_items(target, run, FILES[State.REJECTED], self._journal)
             # It is sent from where it is open, though its folder is gone by then.
             rows = await anyio.to_thread.run_sync(target.path.open, "rb")
         headers = {
@@ -397,17 +397,6 @@ class PageApplication:
         told = [one.given_at for one in await self._journal.history.commands(run, size=1)]
         sentence = self._language(request).render(answer.said)
         return to_json({"said": sentence, "refused": answer.refused, "at": max(told, default=None)}, status)
-
-
-@asynccontextmanager
-async def passing_folder() -> AsyncIterator[Path]:
-    """A folder of one's own, which is gone at the end."""
-    made = await anyio.to_thread.run_sync(tempfile.TemporaryDirectory)
-    try:
-        yield Path(made.name)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(made.cleanup)
 
 
 def to_json(value: object, status: int = 200) -> web.Response:

@@ -19,7 +19,7 @@ from itertools import chain
 from operator import add
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from unicodedata import normalize
 
 import anyio
@@ -29,8 +29,9 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
+from checkpoints.records import Run
 from checkpoints.states import State
-from checkpoints.tally import NOTHING, ImportTally, Subtotal, summed
+from checkpoints.tally import NOTHING, ImportTally, Subtotal
 from cli.report.facts import (
     EXTRA_SHOWN,
     SHOWN,
@@ -50,8 +51,6 @@ from cli.terminal.names import (
     NOT_AS_SENT,
     OUTCOMES,
     STATE_NAMES,
-    TALLY_KINDS,
-    name_of_command,
     name_of_group,
     name_of_outcome,
     state_names,
@@ -64,7 +63,7 @@ from jobs.rows.input import is_input, job_parameters
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, INPUT
 from jobs.spec.words import PLACE
 from jobs.sums import RunSums, sum_over
-from texts.said import PROGRAM, Given, Quantity, Said, Value, counted, name_of_sender, reason_of, said, setting
+from texts.said import PROGRAM, Given, Quantity, Said, Value, counted, reason_of, said, setting
 
 STATES: Final = (
     State.APPLIED,
@@ -104,18 +103,12 @@ class FileBeside(NamedTuple):
     digest: str
 
 
-class FilesBeside(NamedTuple):
-    """The files beside the report that a run needs: all exceptions, subscribers not in its file, rows entered."""
-
-    exceptions: FileBeside | None = None
-    extra: FileBeside | None = None
-    entered: FileBeside | None = None
+FilesBeside: TypeAlias = Mapping[tuple[str, str], FileBeside]
+"""The files beside a report by the name of their run and what they have, which stands in their names as well."""
 
 
-def page_of(
-    facts: ReportFacts, reader: CatalogueLanguage, letterhead: Letterhead, files: Mapping[str, FilesBeside]
-) -> str:
-    """The page of a report; `files` have the files beside it, by run. The same facts give the same page."""
+def page_of(facts: ReportFacts, reader: CatalogueLanguage, letterhead: Letterhead, files: FilesBeside) -> str:
+    """The page of a report, with the files beside it. The same facts give the same page."""
     return _environment(reader).get_template("report.html").render(facts=facts, letterhead=letterhead, files=files)
 
 
@@ -161,7 +154,6 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "STATES": STATES,
         "STEP_NAMES": STEP_NAMES,
         "State": State,
-        "TALLY_KINDS": TALLY_KINDS,
         "counted": lambda sentence, n, **values: counted(sentence, n, **quantities(values)),
         "language": reader,
         "some": lambda sentence, n, **values: counted(sentence, n, **quantities(values)) if n else None,
@@ -171,8 +163,6 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "describe_end": describe_end,
         "host_of": host_of,
         "in_effect": lambda policy: describe_policy(policy_with(Policy(), policy, ALL)),
-        "name_of_command": name_of_command,
-        "name_of_sender": name_of_sender,
         "of_input": lambda given: {name: value for name, value in given.items() if is_input(name)},
         "of_job": job_parameters,
         "names_of": lambda runs: state_names(OUTCOMES, has_ended=all(one.totals.has_ended for one in runs)),
@@ -194,12 +184,10 @@ def _environment(reader: CatalogueLanguage) -> Environment:
         "sentences": sentences,
         "skipped_as": _skipped_as,
         "shown": lambda value: printable(text(value), _LONGEST),
-        "summed": summed,
         # The sum of a part, or of the rows in a state, over several runs.
         "total": lambda runs, part: sum_over(
             runs, lambda one: one.of(part) if isinstance(part, State) else getattr(one, part)
         ),
-        "tuple": tuple,
         "written": text,
     }
     return made
@@ -321,47 +309,38 @@ _IN_RUSSIAN: Final = {
 _PAGE: Final = 1000
 
 
-async def write_files(
-    facts: ReportFacts, reader: CatalogueLanguage, folder: Path, journal: Journal
-) -> dict[str, FilesBeside]:
-    """Write the files of all runs that need one into a folder; returns them by run.
+async def write_files(facts: ReportFacts, reader: CatalogueLanguage, folder: Path, journal: Journal) -> FilesBeside:
+    """Write the files of all runs that need one: all exceptions, subscribers not in its file, rows entered.
 
     A file has the beginning of its digest in its name, so none takes the place of one that an earlier report names.
     A campaign has none: its report shows no rows.
     Raises `CommandRefused`.
     """
-    files: dict[str, FilesBeside] = {}
+    files: dict[tuple[str, str], FileBeside] = {}
 
-    async def written(name: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> FileBeside:
+    async def write(run: Run, what: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> None:
         with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
             made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
-            async with written_to(OutputFile(made)) as sheet:
-                sheet.row([_IN_RUSSIAN.get(one, one) for one in header] if reader.name == RUSSIAN else header)
+            named = [_IN_RUSSIAN.get(one, one) for one in header] if reader.name == RUSSIAN else header
+            async with written_to(OutputFile(made), named, of_rows=True) as put:
                 async for row in rows:
                     page.append(row)
                     if len(page) == _PAGE:
-                        await anyio.to_thread.run_sync(sheet.all, page)
+                        await put(page)
                         page = []
-                await anyio.to_thread.run_sync(sheet.all, page)
+                await put(page)
             digest = await anyio.to_thread.run_sync(digest_of, made)
-            whole = f"report-{name}-{digest[:8]}.csv"
-            await anyio.Path(made).replace(folder / whole)
-        return FileBeside(whole, digest)
+            files[run.name, what] = FileBeside(f"report-{run.name}-{what}-{digest[:8]}.csv", digest)
+            await anyio.Path(made).replace(folder / files[run.name, what].name)
 
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
-            found = FilesBeside()
             if one.exceptions_in_all > SHOWN:
-                rows = _exceptions(one, reader, journal)
-                found = found._replace(exceptions=await written(f"{one.run.name}-exceptions", HEADER, rows))
+                await write(one.run, "exceptions", HEADER, _exceptions(one, reader, journal))
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-                extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
-                found = found._replace(extra=extra)
+                await write(one.run, "not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
             if len(one.annex) > SHOWN:
-                entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
-                found = found._replace(entered=entered)
-            if any(found):
-                files[one.run.name] = found
+                await write(one.run, "entered", ENTERED_HEADER, _entered(one, reader, journal))
     except OSError as error:
         raise CommandRefused(
             "no file can be written in {folder}: {why}", folder=folder, why=reason_of(error)

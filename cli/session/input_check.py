@@ -17,7 +17,15 @@ from cli.session.order import Order
 from cli.session.run_session import caution_unended
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
-from cli.show.files import CheckedRow, FaultWorkbook, OutputFile, check_target, fault_workbook, refuse_present
+from cli.show.files import (
+    CheckedRow,
+    FaultWorkbook,
+    OutputFile,
+    check_target,
+    fault_workbook,
+    in_thread,
+    refuse_present,
+)
 from cli.show.progress import seen_rows
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import drawn
@@ -217,7 +225,7 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
     header = await anyio.to_thread.run_sync(lambda: source.header)
     unused = job.unused
     money = MoneyLookout(unused)
-    with nullcontext() if target is None else fault_workbook(target, header, sheet) as book:
+    async with nullcontext() if target is None else in_thread(fault_workbook(target, header, sheet)) as book:
         async for page in _each(source.pages(None)):
             judged = zip(page.rows, await job.judge(page.rows), strict=True)
             money.see(page.rows)
@@ -242,7 +250,6 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
             for step in job.joined.columns:
                 await _write_joined(job.joined, step, book)
                 result.joined += (TABLE_OF_STEP[step],)
-            await anyio.to_thread.run_sync(book.close)
             result.workbook, result.comments_left_out = target.path, book.lacks_marks
     result.unchecked = tuple(job.unchecked)
     result.refusals = tuple(job.refusals)

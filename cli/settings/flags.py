@@ -179,8 +179,6 @@ ROWS: Final = "Input"
 """The panel of the options that choose rows."""
 PANELS_OF_JOBS: Final = {"call": "The job `call`", "import": "The job `import`"}
 """The panel of a job with options of its own."""
-_YES: Final = "yes"
-"""What a switch of the command line is as a parameter of a job."""
 
 _row: Final = partial(option, panel=ROWS)
 _format: Final = partial(option, panel="File format")
@@ -278,7 +276,7 @@ class ImportFlags:
     @property
     def parameters(self) -> dict[str, str]:
         given = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: _YES if value is True else str(value) for name, value in given.items() if value}
+        return {name: YES if value is True else str(value) for name, value in given.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +301,7 @@ class CallFlags:
             "model": self.model,
             "chain": chain_text(self.chain) if self.chain else "",
             "fields": self.fields,
-            "repeatable": _YES if self.repeatable else "",
+            "repeatable": YES if self.repeatable else "",
             "look_up": self.look_up,
         }
         return {name: value for name, value in given.items() if value}

@@ -19,15 +19,13 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO, TypeAlias
+from typing import Any, BinaryIO, Final, TextIO, TypeAlias, TypeVar
 
-import anyio.from_thread
 import anyio.to_thread
 import msgspec
 from rich.console import Group, RenderableType
@@ -92,15 +90,15 @@ class OutputFile:
     leaves_same: bool = False
 
 
-async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
+async def write_items(target: OutputFile, run: Run, states: Sequence[State | None], journal: Journal) -> int:
     """Write the rows that are in these states, in their order, then refused ones for None; returns their number."""
     written, totals = 0, await journal.totals(run)
     number = totals.count(*(state for state in states if state)) + (totals.refused if None in states else 0)
-    out.row(header_of(run))
-    with waiting(said("writing rows"), lambda: (written, number)):
-        async for page in _pages(run, states, journal):
-            await anyio.to_thread.run_sync(out.all, page)
-            written += len(page)
+    async with written_to(target, header_of(run), of_rows=True) as put:
+        with waiting(said("writing rows"), lambda: (written, number)):
+            async for page in _pages(run, states, journal):
+                await put(page)
+                written += len(page)
     return written
 
 
@@ -203,46 +201,6 @@ def in_a_cell(text: str) -> str:
 # ---- the file ---------------------------------------------------------------------------------------------------
 
 
-class Sheet:
-    """Rows of a CSV file separated by `;`, as local spreadsheets expect it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._writer = csv.writer(stream, delimiter=";", lineterminator="\r\n")
-
-    def row(self, cells: Sequence[str]) -> None:
-        """Write a row, with formula cells defused, and controls shown as signs."""
-        shown = (_CONTROL.sub(lambda control: _SIGNS.get(control[0], "\ufffd"), cell) for cell in cells)
-        self._writer.writerow([harmless(cell) for cell in shown])
-
-    def all(self, page: Sequence[Sequence[str]]) -> None:
-        for cells in page:
-            self.row(cells)
-
-
-@asynccontextmanager
-async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
-    """A sheet whose file is put in place when the context ends well, and discarded otherwise.
-
-    UTF-8 with a BOM. Raises `CommandRefused` when the file exists or cannot be written.
-    """
-    if target.path == STDOUT:
-        with standard_output() as stdout:
-            borrowed = io.TextIOWrapper(stdout, encoding="utf-8-sig", newline="", write_through=True)
-            try:
-                yield Sheet(borrowed)
-            finally:
-                # The wrapper must not close stdout.
-                borrowed.detach()
-        return
-    if target.path.suffix.casefold() in _NO_CSV:
-        raise CommandRefused(
-            "{path} would be a CSV with the name of another format, as which nothing reads it: name it .csv",
-            path=printable(target.path),
-        )
-    with replacing(target) as made, made.open("w", encoding="utf-8-sig", newline="") as stream:
-        yield Sheet(stream)
-
-
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
     """Standard output as the file that is written to it. Raises `CommandRefused` when its disk is full."""
@@ -320,6 +278,7 @@ TableCell: TypeAlias = Cell | Decimal
 TableRow: TypeAlias = Sequence[TableCell]
 WriteRows: TypeAlias = Callable[[Sequence[TableRow]], None]
 """Writes a page of rows, also from a worker thread; raises `CommandRefused` for a cell that the file cannot hold."""
+Made = TypeVar("Made")
 
 SHEET_ROWS: Final = 1_048_576
 """Rows in a sheet of a workbook, including the header."""
@@ -333,36 +292,54 @@ _NARROWEST, _WIDEST = 8, 60
 _TOO_LONG: Final = wording("row {row}, column {column}: a cell of a workbook cannot hold so much text")
 
 
-def csv_rows(sheet: Sheet, names: Sequence[str]) -> WriteRows:
-    """Writes a CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused."""
-    sheet.row(names)
-    return lambda page: sheet.all([[as_text(cell) for cell in row] for row in page])
+@asynccontextmanager
+async def written_to(
+    target: OutputFile, names: Sequence[str], rows: int = 0, *, of_rows: bool = False
+) -> AsyncIterator[Callable[[Sequence[TableRow]], Awaitable[None]]]:
+    """The table that `table_at` makes, whose pages are written in a worker thread."""
+    async with in_thread(table_at(target, names, rows, of_rows=of_rows)) as put:
+        yield lambda page: anyio.to_thread.run_sync(put, page)
 
 
-async def write_table(
-    target: OutputFile, names: Sequence[str], rows: int, pages: AsyncIterator[Sequence[TableRow]]
-) -> None:
-    """Write so many rows in a worker thread as `table_at` does; the pages, none empty, come from the event loop."""
-
-    def write() -> None:
-        with table_at(target, names, rows) as put:
-            while page := anyio.from_thread.run(partial(anext, pages, [])):
-                put(page)
-
-    await anyio.to_thread.run_sync(write)
+@asynccontextmanager
+async def in_thread(context: AbstractContextManager[Made]) -> AsyncIterator[Made]:
+    """A context that is entered in a worker thread, and left there where all went well: a workbook is made then."""
+    made = await anyio.to_thread.run_sync(context.__enter__)
+    try:
+        yield made
+        await anyio.to_thread.run_sync(context.__exit__, None, None, None)
+    except BaseException:
+        # Cancelled in the line before, it is not left yet; to one that was left this does nothing.
+        context.__exit__(*sys.exc_info())
+        raise
 
 
 @contextmanager
-def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[WriteRows]:
+def table_at(
+    target: OutputFile, names: Sequence[str], rows: int = 0, *, of_rows: bool = False
+) -> Iterator[WriteRows]:
     """A table for this many rows, put in place when the context ends well and discarded otherwise.
 
+    Its suffix gives the format; standard output gets a CSV, and so does a file `of_rows` of a run, whatever its name.
     Names that are sentences are in the reader's language, but for JSON lines, which scripts read.
     Raises `CommandRefused` when the file exists, cannot be written, or cannot hold this many rows.
     """
-    suffix = suffix_of(target.path)
-    if not is_for_scripts(target.path):
-        names = [in_a_cell(name) for name in names]
-    with replacing(target) as made, KINDS[suffix](made, names, rows) as put:
+    if target.path == STDOUT:
+        with standard_output() as stdout:
+            borrowed = io.TextIOWrapper(stdout, encoding="utf-8-sig", newline="", write_through=True)
+            try:
+                yield _csv_rows(borrowed, names)
+            finally:
+                # The wrapper must not close stdout.
+                borrowed.detach()
+        return
+    if of_rows and target.path.suffix.casefold() in _NO_CSV:
+        raise CommandRefused(
+            "{path} would be a CSV with the name of another format, as which nothing reads it: name it .csv",
+            path=printable(target.path),
+        )
+    kind = _csv if of_rows else KINDS[suffix_of(target.path)]
+    with replacing(target) as made, kind(made, names, rows) as put:
         yield put
 
 
@@ -395,10 +372,25 @@ def as_text(cell: TableCell) -> str:
     return str(cell)
 
 
+def _csv_rows(stream: TextIO, names: Sequence[str]) -> WriteRows:
+    """Rows separated by `;`, as local spreadsheets expect it, formula cells defused, and controls shown as signs."""
+    writer = csv.writer(stream, delimiter=";", lineterminator="\r\n")
+
+    def put(page: Sequence[TableRow]) -> None:
+        for row in page:
+            texts = (cell if type(cell) is str else as_text(cell) for cell in row)
+            shown = (_CONTROL.sub(lambda control: _SIGNS.get(control[0], "\ufffd"), text) for text in texts)
+            writer.writerow([harmless(text) for text in shown])
+
+    put([names])
+    return put
+
+
 @contextmanager
 def _csv(path: Path, names: Sequence[str], _: int) -> Iterator[WriteRows]:
+    """UTF-8 with a BOM."""
     with path.open("w", encoding="utf-8-sig", newline="") as stream:
-        yield csv_rows(Sheet(stream), names)
+        yield _csv_rows(stream, names)
 
 
 @contextmanager
@@ -423,6 +415,7 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[WriteRows
         too_long = wording(
             "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or .jsonl file"
         )
+        names = [in_a_cell(name) for name in names]
         sheet, money = BookSheet(book, names, too_long=too_long), book.book.add_format({"num_format": _MONEY})
         longest = [len(name) for name in names]
 
@@ -453,47 +446,40 @@ KINDS: Final[Mapping[str, OpenTable]] = {".csv": _csv, ".xlsx": _workbook, ".jso
 # ---- workbooks ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
 class Book:
-    """A workbook as it is written; `apart` is a folder for its temporary files."""
+    """A workbook as it is written: the library's own, how its headings look, and its sheets."""
 
-    def __init__(self, path: Path, apart: str) -> None:
-        # Imported here: the import takes as long as the rest of a command.
-        import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
-        from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
-
-        self._errors: type[Exception] = XlsxWriterException
-        self.book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": apart})
-        self.book.use_zip64()
-        self.head = self.book.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1})
-        self.sheets: list[BookSheet] = []
-        self._closed = False
-
-    def close(self) -> None:
-        """Complete the file, which takes as long as its rows did. Raises `CommandRefused` if it cannot be written."""
-        if self._closed:
-            return
-        self._closed = True
-        for sheet in self.sheets:
-            sheet.sheet.autofilter(0, 0, sheet.row - 1, sheet.width - 1)
-        try:
-            self.book.close()
-        except self._errors as error:
-            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
+    book: Any
+    head: object
+    sheets: "list[BookSheet]" = field(default_factory=list)
 
 
 @contextmanager
 def _book(path: Path) -> Iterator[Book]:
+    """A workbook, whose end takes as long as its rows did. Raises `CommandRefused` if it cannot be written."""
+    # Imported here: the import takes as long as the rest of a command.
+    import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
+    from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
+
     # Its temporary files are in the same folder, readable by its owner alone, like the file.
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
-        book = Book(path, apart)
+        made = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": apart})
+        made.use_zip64()
+        book = Book(made, made.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1}))
         try:
             yield book
         except BaseException:
             # The library closes its temporary files only on a complete save; the result is discarded.
-            with suppress(CommandRefused, OSError):
-                book.close()
+            with suppress(XlsxWriterException, OSError):
+                made.close()
             raise
-        book.close()
+        for sheet in book.sheets:
+            sheet.sheet.autofilter(0, 0, sheet.row - 1, sheet.width - 1)
+        try:
+            made.close()
+        except XlsxWriterException as error:
+            raise CommandRefused("the workbook cannot be written: {error}", error=error) from error
 
 
 class BookSheet:
@@ -580,14 +566,9 @@ async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
     # Formula cells are defused only in a CSV file, where a text can be a formula.
     if target.path == STDOUT or suffix_of(target.path) == ".csv":
         names, mark = (*names, named(RUN, names)), (run.name,)
-    pages = _answer_pages(run, journal, fields, mark)
-    if target.path == STDOUT:
-        async with written_to(target) as sheet:
-            put = csv_rows(sheet, names)
-            async for page in pages:
-                await anyio.to_thread.run_sync(put, page)
-    else:
-        await write_table(target, names, rows, pages)
+    async with written_to(target, names, rows) as put:
+        async for page in _answer_pages(run, journal, fields, mark):
+            await put(page)
     return rows
 
 
@@ -748,7 +729,6 @@ class FaultWorkbook:
 
     def __init__(self, book: Book, header: Sequence[str], sheet: str) -> None:
         self._book = book
-        self.close = book.close
         colours = {True: "#F8C9C4", False: "#FCE8B2"}
         self.marks = {worst: book.book.add_format({"bg_color": colour}) for worst, colour in colours.items()}
         self.comments_left = MOST_COMMENTS

@@ -255,7 +255,7 @@ def environment(folder: Path, text: Callable[[Any], str]) -> "Environment":
     # Imported here: what is drawn by no template need not wait for it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
@@ -264,6 +264,9 @@ def environment(folder: Path, text: Callable[[Any], str]) -> "Environment":
         finalize=text,
         extensions=["jinja2.ext.do"],
     )
+    made.globals["TALLY_KINDS"] = TALLY_KINDS
+    made.filters |= {one.__name__: one for one in (name_of_command, name_of_sender, summed, tuple)}
+    return made
 
 
 @cache
@@ -272,10 +275,9 @@ def _environment() -> "Environment":
     made.globals |= {
         **{one.__name__: one for one in (Exit, Quantity, command_line, counted, said, setting)},
         "STATE_NAMES": STATE_NAMES,
-        "TALLY_KINDS": TALLY_KINDS,
         "some": lambda sentence, n, **values: counted(sentence, n, **values) if n else None,
     }
-    named = (count, duration, heading_of, moment, money, name_of_command, name_of_holder, name_of_sender, rate)
+    named = (count, duration, heading_of, moment, money, name_of_holder, rate)
     made.filters |= {
         **{one.__name__: one for one in named},
         "at": datetime.fromisoformat,
@@ -286,9 +288,7 @@ def _environment() -> "Environment":
         "short": printable,
         "number_of_groups": lambda groups: groups_in_words(groups[0].kind, summed(groups).groups),
         "signed": lambda figure, difference: f"+{figure}" if difference > 0 else figure,
-        "summed": summed,
         "title_of_group": title_of_group,
-        "tuple": tuple,
     }
     return made
 

@@ -179,9 +179,6 @@ class Group(Command, click.Group):
         super().__init__(name, commands=dict(commands), callback=_refuse_alone, invoke_without_command=True, **more)
         self.subcommand_metavar = "COMMAND [ARGS]..."
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
 
 def _refuse_alone() -> None:
     context = click.get_current_context()

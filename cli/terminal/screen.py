@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Annotated, Final, TextIO, cast
+from typing import Annotated, Final, TextIO, cast
 
 import anyio
 import msgspec
@@ -19,7 +19,7 @@ from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Badge, Hanging, between_words, of_markup, render
 from cli.terminal.options import Part, switch
-from cli.terminal.streams import json_line, lasting, waiting_line
+from cli.terminal.streams import Output, json_line, lasting, waiting_line
 from cli.terminal.texts import JOINT, SENTENCE, markup_safe, printable, rendered
 from engine.job import STDIN
 from texts.said import PROGRAM, Said, said, setting, wording
@@ -57,18 +57,6 @@ class OutputMask:
 
     def value(self, value: object) -> object:
         return self._mask.value(value)
-
-
-class _Masked:
-    def __init__(self, stream: IO[str], mask: OutputMask) -> None:
-        self.stream = stream
-        self._mask = mask
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.stream, name)
-
-    def write(self, text: str) -> int:
-        return self.stream.write(self._mask(text))
 
 
 def _console(stream: TextIO) -> Console:
@@ -119,8 +107,8 @@ class Screen:
 
     def __post_init__(self) -> None:
         for console in (self.err, self.out):
-            if not isinstance(console.file, _Masked):
-                console.file = cast("IO[str]", _Masked(console.file, self.mask))
+            console.file = lasting(console.file)
+            cast("Output", console.file).mask = self.mask
         if (line := waiting_line()) is not None:
             with line:
                 line.is_quiet, line.mask = self.voice.quiet, self.mask
@@ -168,10 +156,9 @@ class Screen:
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""
         line = json_line(self.mask.value(msgspec.to_builtins(closing, enc_hook=str)), self.out.encoding)
-        # Past the stream's mask, which does not know that a number in JSON is no text.
-        stream = self.out.file.stream if isinstance(self.out.file, _Masked) else self.out.file
-        stream.write(f"{line}\n")
-        stream.flush()
+        # Past the mask of the output, which does not know that a number in JSON is no text.
+        cast("Output", self.out.file).put(f"{line}\n")
+        self.out.file.flush()
 
     def beside_rows(self) -> "Screen":
         """The same screen for a command whose rows go to stdout: results and the closing object go to stderr too."""

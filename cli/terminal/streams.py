@@ -281,7 +281,8 @@ class Output:
     """A text stream that holds any text and outlasts its reader; other attributes are those of the stream below.
 
     `trouble` is an error other than a reader that has gone, as a full disk or a stream that was closed at the start.
-    `line` is what a terminal shows while nothing is written; nobody watches an output that goes elsewhere.
+    `line` is what a terminal shows while nothing is written; nobody watches an output that goes elsewhere. `mask`
+    takes secrets out of what is written.
     """
 
     is_watched = True
@@ -289,6 +290,7 @@ class Output:
     def __init__(self, stream: TextIO, line: WaitingLine | None = None) -> None:
         self._stream = stream
         self._line = line or WaitingLine()
+        self.mask: Callable[[str], str] = plain
         self.trouble: OSError | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream below has
@@ -318,11 +320,15 @@ class Output:
 
     def write(self, text: str) -> int:
         """Write a text, as far as there is somebody to read it."""
+        self.put(self.mask(text))
+        return len(text)
+
+    def put(self, text: str) -> None:
+        """Write a text whose secrets are taken out already."""
         with self._line:
             self._attempt(lambda: self._stream.write(held_by(self._stream.encoding, plain(text))))
             if self.is_watched:
                 self._line.note(text)
-        return len(text)
 
     def draw(self, text: str) -> None:
         """Write a text at once, which does not count as output."""

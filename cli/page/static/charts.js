@@ -1,7 +1,7 @@
 // Charts: of the last quarter of an hour, calls a second and how long answers take; of the whole load, rows a second,
 // roubles and errors, with what came between on the axis of time.
 
-import { fill, find, make, renew, said, show, sign, timeOf } from "./base.js";
+import { find, make, renew, said, show, sign, timeOf } from "./base.js";
 
 const SPAN = 900; // seconds that are kept
 const SHORTEST = 60; // seconds that are shown at least
@@ -14,26 +14,26 @@ const MOMENTS = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, HO
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000];
 
 // Charts by their places: lines, each with the method of words that writes its figures, how it is drawn, and the title of
-// its axis.
+// its axis; the first has the caption of the chart.
 export const RECENT = {
   speed: [
-    { name: "rate", label: said("calls a second"), figure: "rate", side: 3, fill: true, title: said("Calls a second") },
+    { caption: said("Speed"), name: "rate", label: said("calls a second"), figure: "rate", side: 3, fill: true, title: said("Calls a second") },
     { name: "window", label: said("in parallel up to"), figure: "count", side: 1, dashed: true, steps: true, title: said("Parallel calls") },
   ],
   latency: [
-    { name: "p50", label: said("half within"), figure: "latency", side: 3, scale: "seconds", title: said("Answer time") },
+    { caption: said("Answer time"), name: "p50", label: said("half within"), figure: "latency", side: 3, scale: "seconds", title: said("Answer time") },
     { name: "p95", label: said("95 % within"), figure: "latency", scale: "seconds", dashed: true },
   ],
 };
 const WHOLE = {
   "past-rate": [
-    { name: "rate", label: said("rows a second"), figure: "rate", side: 3, axis: "compact", fill: true, steps: true, title: said("Rows a second") },
+    { caption: said("Speed"), name: "rate", label: said("rows a second"), figure: "rate", side: 3, axis: "compact", fill: true, steps: true, title: said("Rows a second") },
   ],
   "past-sum": [
-    { name: "sum", label: said("entered until then"), figure: "money", side: 3, axis: "compact", fill: true, title: said("Roubles") },
+    { caption: said("Roubles"), name: "sum", label: said("entered until then"), figure: "money", side: 3, axis: "compact", fill: true, title: said("Roubles") },
   ],
   "past-errors": [
-    { name: "errors", label: said("rejected or in doubt"), figure: "count", side: 3, steps: true, title: said("Rows") },
+    { caption: said("Errors"), name: "errors", label: said("rejected or in doubt"), figure: "count", side: 3, steps: true, title: said("Rows") },
   ],
 };
 
@@ -43,8 +43,14 @@ export class Charts {
   #charts;
   #words = null;
 
-  constructor(charts) {
-    this.#charts = Object.entries(charts).map(([id, lines]) => ({ lines, place: find(id), legend: find(`${id}-legend`) }));
+  constructor(where, charts) {
+    this.#charts = Object.entries(charts).map(([id, lines]) => {
+      const [caption, legend, place] = [make("span", "", lines[0].caption), make("ul", "legend"), make("div", "chart")];
+      const figure = make("figure", "", make("figcaption", "", caption, " ", legend), place);
+      [figure.id, legend.id, place.id, place.role, caption.dataset.text] = [`${id}-figure`, `${id}-legend`, id, "img", ""];
+      find(where).append(figure);
+      return { lines, place, legend };
+    });
     const fit = ({ plot, place }) => plot && place.clientWidth && plot.setSize({ width: place.clientWidth, height: HEIGHT });
     const watch = new ResizeObserver(() => this.#charts.forEach(fit));
     for (const { place } of this.#charts) watch.observe(place);
@@ -218,7 +224,7 @@ const MARKS = {
 
 export class Past {
   #past = null;
-  #charts = new Charts(WHOLE);
+  #charts = new Charts("past-charts", WHOLE);
 
   constructor() {
     find("to-past").addEventListener("click", () => {
@@ -239,18 +245,19 @@ export class Past {
     if (!isShown) return;
     const { points, marks, seconds, average, peak, worked, held, idle, repeated } = this.#past;
     const rate = (value) => words.text("{rate} rows a second", { rate: words.rate(value) });
-    show(find("past-money"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
-    show(find("past-peak").parentElement, peak !== null);
-    show(find("past-idle").parentElement, idle >= 1);
-    show(find("past-repeated").parentElement, repeated > 0);
-    fill({
-      "past-average": rate(average),
-      "past-peak": peak === null ? null : words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
-      "past-worked": words.duration(worked),
-      "past-held": words.duration(held),
-      "past-idle": words.duration(idle),
-      "past-repeated": words.count(repeated),
-    });
+    show(find("past-sum-figure"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
+    const figures = {
+      [said("Average")]: rate(average),
+      [said("Peak")]: peak && words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
+      [said("Running")]: words.duration(worked),
+      [said("Of which held or waiting")]: words.duration(held),
+      [said("Not running")]: idle >= 1 && words.duration(idle),
+      [said("Calls that were repeated")]: repeated > 0 && words.count(repeated),
+    };
+    const there = Object.entries(figures).filter(([, figure]) => figure);
+    renew(find("past-figures"), [there, words.language], () =>
+      there.map(([title, figure]) => make("div", "", make("dt", "", words.text(title)), make("dd", "figure", figure))),
+    );
     renew(find("marks"), [marks, words.language], () =>
       marks.map(([moment, kind]) => {
         const [character, word] = MARKS[kind];

@@ -78,7 +78,7 @@ class Page {
   #focused = null;
   #stream = new AbortController();
   #timer = null;
-  #charts = new Charts(RECENT);
+  #charts = new Charts("recent-charts", RECENT);
   #past = new Past();
   #rows = new Rows();
   #controls = null;

@@ -14,8 +14,7 @@ from tests.cli.conftest import Place
 
 
 async def write(target: OutputFile, *, fails: bool = False) -> None:
-    async with written_to(target) as sheet:
-        sheet.row(["число", '=a;"b"'])
+    async with written_to(target, ["число", '=a;"b"'], of_rows=True):
         if fails:
             raise RuntimeError
 
@@ -74,8 +73,8 @@ async def test_a_file_is_there_only_when_it_is_whole_and_what_is_there_is_left_a
     ],
 )
 async def test_controls_of_a_cell_are_shown_as_signs(tmp_path: Path, cell: str, shown: str) -> None:
-    async with written_to(OutputFile(tmp_path / "out.csv")) as sheet:
-        sheet.row([cell])
+    async with written_to(OutputFile(tmp_path / "out.csv"), [cell], of_rows=True):
+        pass
     with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as stream:
         assert list(csv.reader(stream, delimiter=";")) == [[shown]]
 

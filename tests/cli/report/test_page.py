@@ -32,7 +32,7 @@ from checkpoints.rows import LaneCounts, StepCount
 from checkpoints.sentences import AS_WANTED, DIFFERENT
 from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally, Subtotal, TallyGroup, TallyKind
-from cli.report.document import FileBeside, FilesBeside, page_of, pdf_of
+from cli.report.document import FileBeside, page_of, pdf_of
 from cli.report.facts import EnteredRow, Evidence, ExceptionRow, ReportedRun, ReportFacts, SubjectKind
 from cli.session.run_view import StepMark
 from cli.settings.settings import Letterhead
@@ -167,7 +167,8 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("what", CASES)
 def test_these_facts_give_the_page_that_they_have_always_given(what: str) -> None:
-    files = {"k7m2q": FilesBeside(FileBeside("exceptions.csv", "34" * 32), FileBeside("extra.csv", "56" * 32))}
+    exceptions, extra = FileBeside("exceptions.csv", "34" * 32), FileBeside("extra.csv", "56" * 32)
+    files = {("k7m2q", "exceptions"): exceptions, ("k7m2q", "not-in-file"): extra}
     names = Letterhead("ООО «Связь»", "Olga", "", "Ivan")
     pages = [page_of(facts_of(*CASES[what]), language(name), names, files) for name in ("en", "ru")]
     assert tuple(hashlib.sha256(page.encode()).hexdigest()[:12] for page in pages) == PAGES[what]
