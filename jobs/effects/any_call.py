@@ -46,6 +46,8 @@ class AnyCallEffect(CallEffect):
     The operator says whether it is `repeatable`, and gives a select that finds its effect, `look_up`, or "".
     """
 
+    unreadable = said("no look-up was given for this call: look in the billing whether it is there")
+
     def __init__(self, gateway: Gateway, template: Template, *, repeatable: bool = False, look_up: str = "") -> None:
         super().__init__(gateway, template)
         self.repeatable = repeatable
@@ -125,17 +127,13 @@ class AnyCallEffect(CallEffect):
         return without_words(evidence) if self._tells_secret else evidence
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        found = await self._found(items)
-        if found is None:
-            reason = CannotLook(said("no look-up was given for this call: look in the billing whether it is there"))
-            return {item.item_id: reason for item in items}
+        if (found := await self._found(items)) is None:
+            return await super().look_up(run, items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        found = await self._found(items)
-        if found is None:
-            unreadable = CannotLook(said("cannot be read back: no look-up was given for this call"))
-            return {item.item_id: unreadable for item in items}
+        if (found := await self._found(items)) is None:
+            return await super().read_back(run, items)
         missing = said("the look-up finds nothing")
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 

@@ -89,6 +89,7 @@ from jobs.effects.effect import (
     CallEffect,
     ItemToUndo,
     describe_change,
+    one_object,
     refresh_before_image,
     says,
     skip_changed,
@@ -681,12 +682,7 @@ def _names_created(result: object, payload: Payload, own: tuple[str, int]) -> bo
 
     None for an answer about another object.
     """
-    kind, fields = model_of(payload), dict[str, object]()
-    match result:
-        case [{"fields": dict() as found}] | {"fields": dict() as found}:
-            fields = found
-        case [dict() as found] | (dict() as found):
-            fields = found
+    kind, fields = model_of(payload), one_object(result)
     if is_about_other_model(result, payload.model):
         return None
     if kind.comment:

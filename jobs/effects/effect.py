@@ -23,7 +23,7 @@ from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import REPLACED_LATER, held_back
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
-from engine.job import AskMates, Effect, Prepared
+from engine.job import Absent, AskMates, CannotLook, Effect, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, find_by
 from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, encode_payload, payload_of
@@ -252,12 +252,14 @@ class CallEffect(Effect):
 
     `names` are the values that it needs from each row or from the parameters; `cautions` are sentences that the
     operator should read before approval. One that `recognises` its effect can look it up and read it back.
-    `no_way_back` says why it cannot be taken back, where it cannot.
+    `no_way_back` says why it cannot be taken back, where it cannot. `unreadable` says why its effect cannot be read,
+    where nothing shows it.
     """
 
     cautions: tuple[str, ...] = ()
     recognises: bool = True
     no_way_back: str = said("nobody knows what takes it back")
+    unreadable: str = said("nobody knows how to read it back")
 
     def __init__(self, gateway: Gateway, template: Template | None = None, further: Sequence[str] = ()) -> None:
         self._gateway = gateway
@@ -325,6 +327,14 @@ class CallEffect(Effect):
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
         return self._gateway.client.doubts(report)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """As nothing shows its effect: what is repeatable may be sent again, all else is left to a person."""
+        seen = Absent() if self.repeatable else CannotLook(self.unreadable)
+        return {item.item_id: seen for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
+        return {item.item_id: CannotLook(self.unreadable) for item in items}
 
     async def probe(self) -> None:
         await self._gateway.probe()
