@@ -8,7 +8,7 @@ numbers are suggested first, then similar ones.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -20,8 +20,8 @@ import msgspec
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import DAY, as_bool, plain_value, stored_value
-from billing.errors import ColumnsMissing, UnreadableAnswer
+from billing.directory.models import DAY, stored_value
+from billing.errors import ColumnsMissing
 from billing.money import stored_roubles
 from texts.said import said
 
@@ -252,8 +252,6 @@ def _member(row: DatabaseRow) -> FolderMember:
 
 
 _taken_sql: Final = partial(sql_block, "taken", folder="billing.directory")
-NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
-ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +276,7 @@ def numbers_taken(database: Database) -> Iterator[list[Taken]]:
 def accounts_taken(database: Database) -> Iterator[list[Taken]]:
     for page in database.pages(_taken_sql("accounts")):
         yield [
-            Taken(bool(deleted), _text(abonent), _text(number), _text(login), _address_of(ip, stored_value))
+            Taken(bool(deleted), _text(abonent), _text(number), _text(login), _address_of(ip))
             for _, login, ip, deleted, abonent, number in page
         ]
 
@@ -286,7 +284,7 @@ def accounts_taken(database: Database) -> Iterator[list[Taken]]:
 def pool_ranges(database: Database) -> dict[str, tuple[IPv4Address, IPv4Address]]:
     ranges = {}
     for key, *ends in database.query(_taken_sql("pools")):
-        first, last = (_address_of(end, stored_value) for end in ends)
+        first, last = map(_address_of, ends)
         if first and last:
             ranges[str(key)] = (IPv4Address(first), IPv4Address(last))
     return ranges
@@ -296,44 +294,9 @@ def _text(value: object) -> str:
     return "" if value is None else str(value).rstrip(" ")
 
 
-def _address_of(value: object, spell: Callable[[str, object], str | None]) -> str:
+def _address_of(value: object) -> str:
     try:
-        return spell("ip", value) or ""
+        return stored_value("ip", value) or ""
     except ValueError:
         # What is no address cannot be the one that is looked for.
         return ""
-
-
-# ---- through the API ----------------------------------------------------------------------------------------------
-
-
-def numbers_of(answer: Iterable[Mapping[str, object]]) -> list[Taken]:
-    return [
-        Taken(as_bool(one.get("deleted")), _text(one.get("id", one.get("pk"))), _given(one, "contract_number"))
-        for one in answer
-        if not as_bool(one.get("is_folder"))
-    ]
-
-
-def accounts_of(answer: Iterable[Mapping[str, object]], numbers: Mapping[str, str]) -> list[Taken]:
-    """The accounts of an answer; `numbers` has the contract numbers of subscribers, as far as they are known."""
-    return [
-        Taken(
-            as_bool(one.get("deleted")),
-            abonent := _given(one, "abonent_id"),
-            numbers.get(abonent, ""),
-            _given(one, "login"),
-            _address_of(_given(one, "ip"), plain_value),
-        )
-        for one in answer
-    ]
-
-
-def _given(found: Mapping[str, object], name: str) -> str:
-    if name not in found:
-        raise UnreadableAnswer(
-            "The billing was asked for {model}, and its answer has no {fields}.",
-            model="Users" if name in ACCOUNT_FIELDS else "Abonents",
-            fields=name,
-        )
-    return _text(found[name])
