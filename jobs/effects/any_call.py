@@ -15,14 +15,13 @@ from billing.selects.select import prepared, select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpRefused
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
+from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, payload_of
 from jobs.access.vault import is_token, mask_secrets
 from jobs.effects.effect import CallEffect
 from jobs.rows.binding import ABONENT, Bound, amount_fault, without_words
 from jobs.spec.chain import Template
-from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.parameters import row_key
 from jobs.spec.spec import CREATE
 from texts.said import said, setting
@@ -111,10 +110,6 @@ class AnyCallEffect(CallEffect):
         except LookUpRefused as error:
             flag = setting("look-up", repr(wanted.on_one_line))
             raise InputRefused("{flag}: {error}", flag=flag, error=error) from error
-
-    def same_key(self, payload: str) -> SameKey:
-        """A payment may be next month's."""
-        return SameKey.DOUBT if ADD_PAYMENT in decode_payload(payload).methods else super().same_key(payload)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""

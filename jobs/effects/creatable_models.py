@@ -476,7 +476,7 @@ def since_opening(things: Sequence[BillingObject]) -> tuple[BillingObject | None
         opens = thing.values.get(OP_TYPE) == str(OPENING_BALANCE)
         if str(thing.values[kind.key]) in taken_back:
             continue
-        if undone := _taken_back_by(kind, thing, things, sets=opens):
+        if undone := taken_back_by(kind, thing, things, sets=opens):
             taken_back.add(undone)
         elif opens:
             return thing, since
@@ -526,10 +526,10 @@ def entries_of(
             continue
         if mark is not None:
             if not equal or _alike(payload, thing, (kind.alike,)):
-                takes_back = _taken_back_by(kind, thing, things, sets=sets)
+                takes_back = taken_back_by(kind, thing, things, sets=sets)
                 # What takes something back is entered already where the same was taken back, and not restored since.
                 if payload.undone and takes_back:
-                    restored = {_taken_back_by(kind, one, things, sets=sets) for one in things}
+                    restored = {taken_back_by(kind, one, things, sets=sets) for one in things}
                     if takes_back != payload.undone[kind.key] or key in restored:
                         continue
                 amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
@@ -567,7 +567,7 @@ def entered_besides(
         return ()
     days, kind = {day_of(thing) for thing in mine}, model_of(payload)
     sets = enters_balance(payload)
-    undoes = {str(thing.values[kind.key]): _taken_back_by(kind, thing, things, sets=sets) for thing in things}
+    undoes = {str(thing.values[kind.key]): taken_back_by(kind, thing, things, sets=sets) for thing in things}
     taken_back = set(undoes.values())
     ids = {str(thing.values[kind.key]) for thing in mine}
     alike = [
@@ -580,13 +580,13 @@ def entered_besides(
     return entries_of(payload, alike, profile, own).marked
 
 
-def _taken_back_by(kind: CreatableModel, thing: BillingObject, things: Sequence[BillingObject], *, sets: bool) -> str:
+def taken_back_by(kind: CreatableModel, thing: BillingObject, things: Sequence[BillingObject], *, sets: bool) -> str:
     """The id of the operation of these that one with a mark takes back as its opposite, "" for none.
 
     The comment of an undo ends with it. One that `sets` the balance has another sum than the opposite.
     """
-    comment = thing.values[kind.comment] or ""
-    if not kind.amount or find_mark(comment) is None or not kind.counts(thing):
+    comment = (thing.values[kind.comment] or "") if kind.amount else ""
+    if find_mark(comment) is None or not kind.counts(thing):
         return ""
     named = without_marks(comment).rpartition(" ")[2]
     for one in things:

@@ -23,14 +23,14 @@ from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import REPLACED_LATER, held_back
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
-from engine.job import Absent, AskMates, CannotLook, Effect, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, AskMates, CannotLook, Effect, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
-from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, find_by
+from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, enters_balance, find_by
 from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
-from jobs.spec.entries import find_mark, with_mark
+from jobs.spec.entries import ADD_PAYMENT, OPERATIONS, find_mark, with_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
@@ -292,6 +292,17 @@ class CallEffect(Effect):
 
     def sets(self, payload: str) -> frozenset[str]:
         return decode_payload(payload).sets
+
+    def same_key(self, payload: str) -> SameKey:
+        """Opening balances and what is no money are entered once, other money as often as it is told.
+
+        A payment may be next month's.
+        """
+        decoded = decode_payload(payload)
+        adds = decoded.creates and decoded.model == OPERATIONS and not enters_balance(decoded)
+        if not (adds or ADD_PAYMENT in decoded.methods):
+            return SameKey.ENTERED
+        return SameKey.LEFT_OUT if decoded.told_by else SameKey.DOUBT
 
     # ---- a call ----
 

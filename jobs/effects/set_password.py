@@ -94,9 +94,8 @@ class PasswordFile:
             with self._path.open("rb") as file, closing(sqlite3.connect("")) as places:
                 places.execute(_sql("create"))
                 places.executemany(_sql("note"), _lines(file))
-                places.execute(_sql("index"))
-                ((lines, accounts),) = places.execute(_sql("count"))
-                if lines != accounts:
+                ((accounts,),) = places.execute(_sql("count"))
+                if places.total_changes != accounts:
                     made = self._path.with_name(f".{self._path.name}.new")
                     # A killed process may have left this file.
                     made.unlink(missing_ok=True)

@@ -38,7 +38,7 @@ from billing.money import AmountError, parse_amount, wire
 from engine.errors import LookUpRefused
 from engine.job import Row, RowPage
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.objects import References
+from jobs.access.objects import References, nowhere
 from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
 from jobs.imports.subscriber import (
     FOLDER_ID,
@@ -806,10 +806,7 @@ class BillingChecks:
             for name, value in one.subscriber.values(self._kinds):
                 kind = self._kinds[name]
                 if value.text in missing[kind]:
-                    noun = REFERENCES[kind].noun
-                    one.fault(
-                        value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text)
-                    )
+                    one.fault(value, nowhere(kind, value.text))
 
     async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
         """What the API has of the values of a page, a call a value; none for a value that no object can have."""
