@@ -29,7 +29,7 @@ from billing.directory.models import (
 )
 from billing.directory.objects import can_be, commented, meets_key
 from billing.money import scaled
-from billing.profile import Profile, TypeEight
+from billing.profile import Profile
 from checkpoints.records import NewItem
 from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
@@ -48,7 +48,7 @@ from jobs.access.objects import (
     sharers_of,
     try_finding,
 )
-from jobs.access.payload import BALANCE, OP_TYPE, Payload, account_of, decode_payload, encode_payload
+from jobs.access.payload import BALANCE, OP_TYPE, Payload, decode_payload, encode_payload
 from jobs.spec.entries import (
     CODE_1C,
     CREATED,
@@ -427,17 +427,6 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem], *, equal: boo
     and the receipts and acts since it was set last.
     """
     payloads = {item.key: decode_payload(item.payload) for item in items}
-    accounts: dict[str, int] = {}
-    for item in items if gateway.profile.type_8.value is TypeEight.SETS else ():
-        payload, account = payloads[item.key], account_of(item.lane)
-        # A plan that has read the last operation knows the others of its account as well.
-        if enters_balance(payload) and payload.newest is None and account is not None:
-            accounts[item.key] = account
-    sharers = await sharers_of(gateway, set(accounts.values())) if accounts else {}
-    for key, account in accounts.items():
-        payload = payloads[key]
-        if (others := tuple(sorted({*sharers.get(account, ())} - {payload.abonent}))) != payload.sharers:
-            payloads[key] = msgspec.structs.replace(payload, sharers=others)
     entries: dict[str, Entries] = {}
     for model in (OPERATIONS, SERVICES):
         these = {key: payload for key, payload in payloads.items() if payload.model == model}

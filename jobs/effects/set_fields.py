@@ -350,10 +350,8 @@ class SetFieldsEffect(CallEffect):
         return Prepared.of(entries)
 
     async def _found(self, payloads: Sequence[Payload]) -> Sequence[BillingObject | str]:
-        if not payloads:
-            return ()
         fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
-        return await find_one(self._gateway, payloads[0].model, [one.key for one in payloads], tuple(fields))
+        return await find_one(self._gateway, self._template.model, [one.key for one in payloads], tuple(fields))
 
     def _different(self, payload: Payload, thing: BillingObject) -> dict[str, str | None]:
         """The fields that are not as wanted; a field to be issued anew is as wanted if its value has changed.
