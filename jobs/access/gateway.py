@@ -298,21 +298,28 @@ async def compare_billing(gateway: Gateway) -> OneBilling:
     schema = await gateway.read(lambda database: database.schema)
     # The fields that this version has.
     fields = [name for name in _FIELDS if schema.has("ABONENTS", name.upper())]
+    calls = [filter_("Abonents", {"id": key}, "id", *fields) for key in ids]
     keys = [{"id": str(key)} for key in ids]
     differs: Said | None = None
-    for tried in range(1, _TRIES + 1):
+    for _ in range(_TRIES):
         stored = await gateway.read(lambda database: from_database(database, "Abonents", keys, ("id",), fields))
-        try:
-            answers = await gateway.objects_by("Abonents", [{"id": key} for key in ids], ("id", *fields))
-        except LookUpDelayed:
-            if tried == _TRIES:
-                raise
-            continue
-        pairs = [(things[0], found) for things, found in zip(stored, answers, strict=True) if things]
+        answers = await _asked(gateway, calls)
+        with as_engine_errors():
+            pairs = [(things[0], objects(one)) for things, one in zip(stored, answers, strict=True) if things]
         differs = next((one for row, found in pairs if (one := _difference(row.values, found))), None)
         if differs is None:
             return OneBilling(identity, len(pairs))
     return OneBilling(identity, differs=differs)
+
+
+async def _asked(gateway: Gateway, calls: Sequence[Call]) -> Sequence[object]:
+    """The answers of the API. Raises `LookUpFailed`, also where each try was lost."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await gateway.ask(calls)
+        except LookUpDelayed:
+            continue
+    return await gateway.ask(calls)
 
 
 def _difference(stored: Values, found: Sequence[Mapping[str, object]]) -> Said | None:

@@ -88,7 +88,6 @@ from jobs.effects.effect import (
     CallEffect,
     ItemToUndo,
     describe_change,
-    one_object,
     refresh_before_image,
     says,
     skip_changed,
@@ -674,7 +673,12 @@ def _names_created(result: object, payload: Payload, own: tuple[str, int]) -> bo
 
     None for an answer about another object.
     """
-    kind, fields = model_of(payload), one_object(result)
+    kind, fields = model_of(payload), dict[str, object]()
+    match result:
+        case [{"fields": dict() as found}] | {"fields": dict() as found}:
+            fields = found
+        case [dict() as found] | (dict() as found):
+            fields = found
     if is_about_other_model(result, payload.model):
         return None
     if kind.comment:
