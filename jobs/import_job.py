@@ -28,7 +28,7 @@ from checkpoints.records import Item
 from engine.errors import InputRefused
 from engine.job import DerivedSource, LastLine, Prepared, Row, RowPage, Source
 from engine.sources.detect import open_input
-from engine.sources.sample import FileOnDisk, Layout
+from engine.sources.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.objects import References, replaces_balance
 from jobs.access.payload import decode_payload, payload_of
@@ -64,7 +64,7 @@ from jobs.imports.subscriber import (
 )
 from jobs.imports.tables import BALANCE, JoinedTables, SubscriberReader, TableColumns
 from jobs.job import BillingJob
-from jobs.rows.input import Input, KeyColumns, Selected, open_rows
+from jobs.rows.input import Input, KeyColumns, Selected, open_rows, refuse_changed
 from jobs.spec.columns import Assigned, Column
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec
@@ -349,14 +349,8 @@ class ImportJob(BillingJob):
     def _reader(self) -> SubscriberReader:
         """The reader of the tables. Raises `InputRefused`."""
         for one in self._kind.parameters:
-            path = self._parameters.get(one.name, "")
-            if one.reads_file and path and FileOnDisk(Path(path)).digest != self._parameters.get(one.digest_name):
-                raise InputRefused(
-                    "{name}: {file} has changed since the run began with it. Put the old file back and resume, "
-                    "or start a new run",
-                    name=one.name,
-                    file=path,
-                )
+            if one.reads_file and (path := self._parameters.get(one.name)):
+                refuse_changed(one.name, Path(path), self._parameters.get(one.digest_name))
         if not self._rows.file:
             raise InputRefused(said("an import reads a table: name its file, or - for standard input"))
         main = open_rows(self._gateway, self._rows, {}, own=None, says_all=False)
@@ -450,7 +444,7 @@ class ImportJob(BillingJob):
             why = fault.why
             faults.append(said("{why}; the billing has: {listed}", why=why, listed=listed) if listed else why)
         # Folders by their path are found, or created.
-        constants = [one for table in tables for one in table.constants if one.step is not Step.FOLDER]
+        constants = [one for table in tables for one in table.used if one.rule.value and one.step is not Step.FOLDER]
         parts = [Part(one.step, {one.name: Value(one.rule.value or "")}) for one in constants]
         for one, wrong in zip(constants, await checks.check_constants(parts, lookup), strict=True):
             faults += [

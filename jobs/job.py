@@ -7,14 +7,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from billing.directory.objects import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item
 from engine.errors import InputRefused
 from engine.job import Job, Prepared, Row, Source
 from jobs.access.gateway import Gateway
-from jobs.access.objects import References, replaces_balance
+from jobs.access.objects import References, nowhere, replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect
@@ -26,7 +25,6 @@ from jobs.rows.input import Input, Selected, open_rows
 from jobs.spec.columns import Assigned
 from jobs.spec.entries import DATE, DOCUMENT, TELLING
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, Special, asked_for, own_select, statement_of
 from jobs.spec.words import WAY
 from texts.said import advised, in_lines, said, setting
@@ -177,7 +175,7 @@ class InputJob(BillingJob):
             values = {row.values[one.name] for row in bound}
             if missing := await self._references.missing(one.refers_to, values):
                 gone = [row for row in bound if row.values[one.name] in missing]
-                refused += [row.refused(_nowhere(one, row.values[one.name]), column.name) for row in gone]
+                refused += [row.refused(nowhere(one.refers_to, row.values[one.name]), column.name) for row in gone]
                 bound = [row for row in bound if row.values[one.name] not in missing]
         planned = await self.effect.plan(bound)
         items = planned.items
@@ -188,7 +186,7 @@ class InputJob(BillingJob):
     async def check(self) -> None:
         """Raise `ParameterRefused` if an id given for all rows is not in the billing; also raises `LookUpFailed`."""
         faults = [
-            said("{name}: {error}", name=one.name, error=_nowhere(one, value))
+            said("{name}: {error}", name=one.name, error=nowhere(one.refers_to, value))
             for one in self._kind.parameters
             if one.refers_to and (value := self._parameters.get(one.name))
             if await self._references.missing(one.refers_to, {value})
@@ -203,11 +201,6 @@ def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
     The file itself is not read, because a planned run no longer needs it. Raises `InputRefused`.
     """
     return job.assigned(header) if isinstance(job, BillingJob) else Assigned({}, ())
-
-
-def _nowhere(parameter: Parameter, value: str) -> str:
-    noun = REFERENCES[parameter.refers_to].noun
-    return said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value)
 
 
 def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: Input) -> BillingJob:

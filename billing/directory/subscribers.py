@@ -8,13 +8,10 @@ numbers are suggested first, then similar ones.
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import SequenceMatcher
 from functools import partial
-from heapq import heappush, heapreplace
 from ipaddress import IPv4Address
 from typing import Any, Final
 
@@ -23,8 +20,8 @@ import msgspec
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import DAY, as_bool, plain_value, stored_value
-from billing.errors import ColumnsMissing, UnreadableAnswer
+from billing.directory.models import DAY, stored_value
+from billing.errors import ColumnsMissing
 from billing.money import stored_roubles
 from texts.said import said
 
@@ -37,8 +34,8 @@ _LATIN: Final = str.maketrans("АВЕЁКМНОРСТУХІЈЅ", "ABEEKMHOPCTYX
 _DIGITS: Final = str.maketrans("OЗI", "031")
 _LEADING_ZEROS: Final = re.compile(r"(?<!\d)0+(?=\d)")
 _SPACES: Final = re.compile(r"\s+")
-_ALIKE_ENOUGH: Final = 0.6  # as difflib.get_close_matches
-_SAME: Final = 2.0  # above every ratio
+_ALIKE_ENOUGH: Final = 65
+_SAME: Final = 200.0  # above every ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,57 +69,37 @@ class Search:
         self._by_core: dict[str, list[str]] = {}
         for number in self._best:
             self._by_core.setdefault(undressed(number), []).append(number)
-        # difflib analyses its second text, and caches the result.
-        self._matchers: list[tuple[str, str, SequenceMatcher[str]]] = []
-        for number in tuple(self._best)[:compared]:
-            # The core keeps its zeros here: a short number consists mostly of them.
-            core = _plain(number)
-            self._matchers.append((number, core, SequenceMatcher(None, "", core, autojunk=False)))
-        self._by_pair: dict[str, list[int]] = {}
-        self._enough: list[int] = []
-        for place, (_, core, _) in enumerate(self._matchers):
-            pairs = _pairs(core)
-            # Numbers with less than half of their pairs in common are not compared further.
-            self._enough.append((len(pairs) + 1) // 2)
-            for pair in pairs:
-                self._by_pair.setdefault(pair, []).append(place)
+        # The core keeps its zeros here: a short number consists mostly of them.
+        self._compared = [(number, _plain(number)) for number in tuple(self._best)[:compared]]
 
     def offer(self, existing: Iterable[str]) -> None:
-        for number in existing:
+        # Imported here: the import takes as long as the rest of a command, and most know all numbers.
+        from rapidfuzz import fuzz, process  # noqa: PLC0415
+
+        page = list(existing)
+        for number in page:
             for unknown in self._by_core.get(undressed(number), ()):
                 self._keep(unknown, _SAME, number)
-            core = _plain(number)
-            shared: Counter[int] = Counter()
-            for pair in _pairs(core):
-                shared.update(self._by_pair.get(pair, ()))
-            for place, count in shared.items():
-                unknown, wanted, matcher = self._matchers[place]
-                if count < self._enough[place] or undressed(core) == undressed(wanted):
-                    continue
-                matcher.set_seq1(core)
-                best = self._best[unknown]
-                least = best[0][0] if len(best) == self._n else _ALIKE_ENOUGH
-                if matcher.quick_ratio() >= least and (ratio := matcher.ratio()) >= least:
-                    self._keep(unknown, ratio, number)
+        cores = [_plain(number) for number in page]
+        for unknown, wanted in self._compared:
+            best = self._best[unknown]
+            least = best[-1][0] if len(best) == self._n else _ALIKE_ENOUGH
+            for core, ratio, place in process.extract(
+                wanted, cores, scorer=fuzz.ratio, score_cutoff=least, limit=None
+            ):
+                if undressed(core) != undressed(wanted):
+                    self._keep(unknown, ratio, page[place])
 
     def found(self) -> dict[str, list[Suggestion]]:
         """The suggestions so far by unknown number, nearest first; an empty list if none is near."""
         return {
-            unknown: [
-                Suggestion(number, reason(unknown, number))
-                for _, number in sorted(best, key=lambda entry: (-entry[0], entry[1]))
-            ]
+            unknown: [Suggestion(number, reason(unknown, number)) for _, number in best]
             for unknown, best in self._best.items()
         }
 
     def _keep(self, unknown: str, likeness: float, number: str) -> None:
-        best = self._best[unknown]
-        if (likeness, number) in best:
-            return
-        if len(best) < self._n:
-            heappush(best, (likeness, number))
-        elif likeness > best[0][0]:
-            heapreplace(best, (likeness, number))
+        best = {*self._best[unknown], (likeness, number)}
+        self._best[unknown] = sorted(best, key=lambda one: (-one[0], one[1]))[: self._n]
 
 
 def reason(unknown: str, existing: str) -> str:
@@ -145,11 +122,6 @@ def reason(unknown: str, existing: str) -> str:
     elif short != short_wanted:
         differences.append(said("in another letter case"))
     return said("the same {differences}", differences=tuple(differences)) if differences else said("the same")
-
-
-def _pairs(core: str) -> set[str]:
-    framed = f"^{core}$"
-    return {framed[place : place + 2] for place in range(len(framed) - 1)}
 
 
 # ---- subscribers, their balances and operations -------------------------------------------------------------------
@@ -280,8 +252,6 @@ def _member(row: DatabaseRow) -> FolderMember:
 
 
 _taken_sql: Final = partial(sql_block, "taken", folder="billing.directory")
-NUMBER_FIELDS: Final = ("id", "contract_number", "is_folder", "deleted")
-ACCOUNT_FIELDS: Final = ("id", "login", "ip", "deleted", "abonent_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +276,7 @@ def numbers_taken(database: Database) -> Iterator[list[Taken]]:
 def accounts_taken(database: Database) -> Iterator[list[Taken]]:
     for page in database.pages(_taken_sql("accounts")):
         yield [
-            Taken(bool(deleted), _text(abonent), _text(number), _text(login), _address_of(ip, stored_value))
+            Taken(bool(deleted), _text(abonent), _text(number), _text(login), _address_of(ip))
             for _, login, ip, deleted, abonent, number in page
         ]
 
@@ -314,7 +284,7 @@ def accounts_taken(database: Database) -> Iterator[list[Taken]]:
 def pool_ranges(database: Database) -> dict[str, tuple[IPv4Address, IPv4Address]]:
     ranges = {}
     for key, *ends in database.query(_taken_sql("pools")):
-        first, last = (_address_of(end, stored_value) for end in ends)
+        first, last = map(_address_of, ends)
         if first and last:
             ranges[str(key)] = (IPv4Address(first), IPv4Address(last))
     return ranges
@@ -324,44 +294,9 @@ def _text(value: object) -> str:
     return "" if value is None else str(value).rstrip(" ")
 
 
-def _address_of(value: object, spell: Callable[[str, object], str | None]) -> str:
+def _address_of(value: object) -> str:
     try:
-        return spell("ip", value) or ""
+        return stored_value("ip", value) or ""
     except ValueError:
         # What is no address cannot be the one that is looked for.
         return ""
-
-
-# ---- through the API ----------------------------------------------------------------------------------------------
-
-
-def numbers_of(answer: Iterable[Mapping[str, object]]) -> list[Taken]:
-    return [
-        Taken(as_bool(one.get("deleted")), _text(one.get("id", one.get("pk"))), _given(one, "contract_number"))
-        for one in answer
-        if not as_bool(one.get("is_folder"))
-    ]
-
-
-def accounts_of(answer: Iterable[Mapping[str, object]], numbers: Mapping[str, str]) -> list[Taken]:
-    """The accounts of an answer; `numbers` has the contract numbers of subscribers, as far as they are known."""
-    return [
-        Taken(
-            as_bool(one.get("deleted")),
-            abonent := _given(one, "abonent_id"),
-            numbers.get(abonent, ""),
-            _given(one, "login"),
-            _address_of(_given(one, "ip"), plain_value),
-        )
-        for one in answer
-    ]
-
-
-def _given(found: Mapping[str, object], name: str) -> str:
-    if name not in found:
-        raise UnreadableAnswer(
-            "The billing was asked for {model}, and its answer has no {fields}.",
-            model="Users" if name in ACCOUNT_FIELDS else "Abonents",
-            fields=name,
-        )
-    return _text(found[name])

@@ -74,14 +74,6 @@ def as_cells(columns: Sequence[SelectColumn]) -> Callable[[DatabaseRow], Selecte
     ]
 
     def written(row: DatabaseRow) -> SelectedRow:
-        try:
-            return SelectedRow(
-                tuple("" if value is None else write(value) for write, value in zip(writers, row, strict=True))
-            )
-        except ValueRefused:
-            return faulty(row)
-
-    def faulty(row: DatabaseRow) -> SelectedRow:
         cells: list[str] = []
         fault: SelectCellFault | None = None
         for column, write, value in zip(columns, writers, row, strict=True):

@@ -44,7 +44,7 @@ from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, LookUpRefus
 from jobs.access.gateway import Criteria, Gateway, Looked, as_engine_errors
 from jobs.access.payload import ACCOUNT, BALANCE, OP_TYPE, Payload, decode_payload
 from jobs.spec.parameters import whole_id
-from texts.said import Quantity, day_in, enumerated, said
+from texts.said import Quantity, Said, day_in, enumerated, said, wording
 
 _KEYS: Final = frozenset({"id", "pk", "op_id", "abonent_id", "account_id_abonents", *TEXT_KEYS})
 _PARENT: Final = "parent_id"
@@ -271,25 +271,24 @@ class SubscriberFinder:
         if searched and self._gateway.database is not None:
             near = await self._gateway.read(lambda database: abonents.suggestions(database, searched))
         for number in unknown:
-            if similar := near.get(number):
-                there = tuple(
-                    said("{number!r} ({reason})", number=one.contract_number, reason=one.reason) for one in similar
-                )
-                why = said("there is no contract number {number!r}; there is {similar}", number=number, similar=there)
+            similar = tuple(
+                said("{number!r} ({reason})", number=one.contract_number, reason=one.reason)
+                for one in near.get(number, ())
+            )
+            if similar:
+                why = wording("there is no contract number {number!r}; there is {similar}")
             elif number in near:
-                why = said("there is no contract number {number!r}, nor one like it", number=number)
+                why = wording("there is no contract number {number!r}, nor one like it")
             elif self._gateway.database is None:
-                why = said(
-                    "there is no contract number {number!r} (similar ones are searched for in the database only)",
-                    number=number,
+                why = wording(
+                    "there is no contract number {number!r} (similar ones are searched for in the database only)"
                 )
             else:
-                why = said(
+                why = wording(
                     "there is no contract number {number!r} (similar ones are no longer searched for: too many "
-                    "numbers are unknown)",
-                    number=number,
+                    "numbers are unknown)"
                 )
-            resolved[number] = why
+            resolved[number] = said(why, number=number, similar=similar)
         return resolved
 
     async def _having(self, field: str, values: Iterable[Looked]) -> dict[Looked, list[BillingObject]]:
@@ -390,6 +389,10 @@ async def try_finding(
 
 # ---- references ---------------------------------------------------------------------------------------------------
 # Ids in a job's parameters, checked in the billing before anything is sent.
+
+
+def nowhere(kind: str, key: str) -> Said:
+    return said("the billing has no {noun} {id}, or it is deleted", noun=REFERENCES[kind].noun, id=key)
 
 
 REMEMBERED: Final = 10_000

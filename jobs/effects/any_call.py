@@ -15,14 +15,13 @@ from billing.selects.select import prepared, select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpRefused
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
+from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, payload_of
 from jobs.access.vault import is_token, mask_secrets
 from jobs.effects.effect import CallEffect
 from jobs.rows.binding import ABONENT, Bound, amount_fault, without_words
 from jobs.spec.chain import Template
-from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.parameters import row_key
 from jobs.spec.spec import CREATE
 from texts.said import said, setting
@@ -45,6 +44,8 @@ class AnyCallEffect(CallEffect):
 
     The operator says whether it is `repeatable`, and gives a select that finds its effect, `look_up`, or "".
     """
+
+    unreadable = said("no look-up was given for this call: look in the billing whether it is there")
 
     def __init__(self, gateway: Gateway, template: Template, *, repeatable: bool = False, look_up: str = "") -> None:
         super().__init__(gateway, template)
@@ -110,10 +111,6 @@ class AnyCallEffect(CallEffect):
             flag = setting("look-up", repr(wanted.on_one_line))
             raise InputRefused("{flag}: {error}", flag=flag, error=error) from error
 
-    def same_key(self, payload: str) -> SameKey:
-        """A payment may be next month's."""
-        return SameKey.DOUBT if ADD_PAYMENT in decode_payload(payload).methods else super().same_key(payload)
-
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""
         evidence = await self._sent(item, payload_of(item).call)
@@ -125,17 +122,13 @@ class AnyCallEffect(CallEffect):
         return without_words(evidence) if self._tells_secret else evidence
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        found = await self._found(items)
-        if found is None:
-            reason = CannotLook(said("no look-up was given for this call: look in the billing whether it is there"))
-            return {item.item_id: reason for item in items}
+        if (found := await self._found(items)) is None:
+            return await super().look_up(run, items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        found = await self._found(items)
-        if found is None:
-            unreadable = CannotLook(said("cannot be read back: no look-up was given for this call"))
-            return {item.item_id: unreadable for item in items}
+        if (found := await self._found(items)) is None:
+            return await super().read_back(run, items)
         missing = said("the look-up finds nothing")
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 

@@ -29,7 +29,7 @@ from billing.directory.models import (
 )
 from billing.directory.objects import can_be, commented, meets_key
 from billing.money import scaled
-from billing.profile import Profile, TypeEight
+from billing.profile import Profile
 from checkpoints.records import NewItem
 from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
@@ -48,7 +48,7 @@ from jobs.access.objects import (
     sharers_of,
     try_finding,
 )
-from jobs.access.payload import BALANCE, OP_TYPE, Payload, account_of, decode_payload, encode_payload
+from jobs.access.payload import BALANCE, OP_TYPE, Payload, decode_payload, encode_payload
 from jobs.spec.entries import (
     CODE_1C,
     CREATED,
@@ -427,17 +427,6 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem], *, equal: boo
     and the receipts and acts since it was set last.
     """
     payloads = {item.key: decode_payload(item.payload) for item in items}
-    accounts: dict[str, int] = {}
-    for item in items if gateway.profile.type_8.value is TypeEight.SETS else ():
-        payload, account = payloads[item.key], account_of(item.lane)
-        # A plan that has read the last operation knows the others of its account as well.
-        if enters_balance(payload) and payload.newest is None and account is not None:
-            accounts[item.key] = account
-    sharers = await sharers_of(gateway, set(accounts.values())) if accounts else {}
-    for key, account in accounts.items():
-        payload = payloads[key]
-        if (others := tuple(sorted({*sharers.get(account, ())} - {payload.abonent}))) != payload.sharers:
-            payloads[key] = msgspec.structs.replace(payload, sharers=others)
     entries: dict[str, Entries] = {}
     for model in (OPERATIONS, SERVICES):
         these = {key: payload for key, payload in payloads.items() if payload.model == model}
@@ -476,7 +465,7 @@ def since_opening(things: Sequence[BillingObject]) -> tuple[BillingObject | None
         opens = thing.values.get(OP_TYPE) == str(OPENING_BALANCE)
         if str(thing.values[kind.key]) in taken_back:
             continue
-        if undone := _taken_back_by(kind, thing, things, sets=opens):
+        if undone := taken_back_by(kind, thing, things, sets=opens):
             taken_back.add(undone)
         elif opens:
             return thing, since
@@ -526,10 +515,10 @@ def entries_of(
             continue
         if mark is not None:
             if not equal or _alike(payload, thing, (kind.alike,)):
-                takes_back = _taken_back_by(kind, thing, things, sets=sets)
+                takes_back = taken_back_by(kind, thing, things, sets=sets)
                 # What takes something back is entered already where the same was taken back, and not restored since.
                 if payload.undone and takes_back:
-                    restored = {_taken_back_by(kind, one, things, sets=sets) for one in things}
+                    restored = {taken_back_by(kind, one, things, sets=sets) for one in things}
                     if takes_back != payload.undone[kind.key] or key in restored:
                         continue
                 amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
@@ -567,7 +556,7 @@ def entered_besides(
         return ()
     days, kind = {day_of(thing) for thing in mine}, model_of(payload)
     sets = enters_balance(payload)
-    undoes = {str(thing.values[kind.key]): _taken_back_by(kind, thing, things, sets=sets) for thing in things}
+    undoes = {str(thing.values[kind.key]): taken_back_by(kind, thing, things, sets=sets) for thing in things}
     taken_back = set(undoes.values())
     ids = {str(thing.values[kind.key]) for thing in mine}
     alike = [
@@ -580,13 +569,13 @@ def entered_besides(
     return entries_of(payload, alike, profile, own).marked
 
 
-def _taken_back_by(kind: CreatableModel, thing: BillingObject, things: Sequence[BillingObject], *, sets: bool) -> str:
+def taken_back_by(kind: CreatableModel, thing: BillingObject, things: Sequence[BillingObject], *, sets: bool) -> str:
     """The id of the operation of these that one with a mark takes back as its opposite, "" for none.
 
     The comment of an undo ends with it. One that `sets` the balance has another sum than the opposite.
     """
-    comment = thing.values[kind.comment] or ""
-    if not kind.amount or find_mark(comment) is None or not kind.counts(thing):
+    comment = (thing.values[kind.comment] or "") if kind.amount else ""
+    if find_mark(comment) is None or not kind.counts(thing):
         return ""
     named = without_marks(comment).rpartition(" ")[2]
     for one in things:

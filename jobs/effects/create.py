@@ -35,7 +35,6 @@ from engine.job import (
     Marked,
     Prepared,
     ReadBack,
-    SameKey,
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
@@ -271,13 +270,6 @@ class CreateEffect(CallEffect):
             # Entries with a mark differ in their comments, so their values are not compared.
             wanted=None if kind.comment else describe_fields(payload.wanted),
         )
-
-    def same_key(self, payload: str) -> SameKey:
-        """Opening balances and objects without money are entered once, other operations as often as they are told."""
-        decoded = decode_payload(payload)
-        if decoded.model != OPERATIONS or enters_balance(decoded):
-            return SameKey.ENTERED
-        return SameKey.LEFT_OUT if decoded.told_by else SameKey.DOUBT
 
     def shows_entered(self, payload: str) -> bool:
         return self._taking_back is None

@@ -44,6 +44,7 @@ from jobs.effects.creatable_models import (
     model_of,
     own_of,
     several,
+    taken_back_by,
     under_marks,
 )
 from jobs.effects.create import Back
@@ -62,7 +63,7 @@ from jobs.effects.effect import (
 )
 from jobs.rows.binding import ABONENT, Bound
 from jobs.spec.chain import Template
-from jobs.spec.entries import OPERATIONS, find_mark, without_marks
+from jobs.spec.entries import OPERATIONS
 from jobs.spec.spec import DELETE, GET
 from texts.said import Quantity, enumerated, reason, said, some_of
 
@@ -99,16 +100,9 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
         kind = CREATABLE_MODELS[model]
         for owner, things in (await find_by(gateway, model, ABONENT, subscribers, kind.fields(shown))).items():
             live = {str(one.values[kind.key]): one for one in things if kind.counts(one)}
-            if model == OPERATIONS:
-                # An undo writes the id of the operation that it takes back before its mark.
-                comments = {key: one.values.get("descr") or "" for key, one in live.items()}
-                opposites = {
-                    key: undone
-                    for key, text in comments.items()
-                    if find_mark(text) and (undone := without_marks(text).rpartition(" ")[2]) in live
-                }
-                cancelled = {*opposites, *opposites.values()}
-                live = {key: one for key, one in live.items() if key not in cancelled}
+            taken_back = {key: taken_back_by(kind, one, [*live.values()], sets=True) for key, one in live.items()}
+            cancelled = {key for pair in taken_back.items() if pair[1] for key in pair}
+            live = {key: one for key, one in live.items() if key not in cancelled}
             having[owner] += [Belonging(model, key, kind.described(one, shown)) for key, one in live.items()]
     return having
 

@@ -23,14 +23,14 @@ from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import REPLACED_LATER, held_back
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
-from engine.job import AskMates, Effect, Prepared
+from engine.job import Absent, AskMates, CannotLook, Effect, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
-from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, find_by
+from jobs.access.objects import Resolved, SubscriberFinder, describe_fields, enters_balance, find_by
 from jobs.access.payload import BALANCE, Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.vault import mask_secrets, unseal
 from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
 from jobs.spec.chain import Template
-from jobs.spec.entries import find_mark, with_mark
+from jobs.spec.entries import ADD_PAYMENT, OPERATIONS, find_mark, with_mark
 from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.spec import SET
 from texts.said import Said, reason, said, text_of
@@ -252,12 +252,14 @@ class CallEffect(Effect):
 
     `names` are the values that it needs from each row or from the parameters; `cautions` are sentences that the
     operator should read before approval. One that `recognises` its effect can look it up and read it back.
-    `no_way_back` says why it cannot be taken back, where it cannot.
+    `no_way_back` says why it cannot be taken back, where it cannot. `unreadable` says why its effect cannot be read,
+    where nothing shows it.
     """
 
     cautions: tuple[str, ...] = ()
     recognises: bool = True
     no_way_back: str = said("nobody knows what takes it back")
+    unreadable: str = said("nobody knows how to read it back")
 
     def __init__(self, gateway: Gateway, template: Template | None = None, further: Sequence[str] = ()) -> None:
         self._gateway = gateway
@@ -290,6 +292,17 @@ class CallEffect(Effect):
 
     def sets(self, payload: str) -> frozenset[str]:
         return decode_payload(payload).sets
+
+    def same_key(self, payload: str) -> SameKey:
+        """Opening balances and what is no money are entered once, other money as often as it is told.
+
+        A payment may be next month's.
+        """
+        decoded = decode_payload(payload)
+        adds = decoded.creates and decoded.model == OPERATIONS and not enters_balance(decoded)
+        if not (adds or ADD_PAYMENT in decoded.methods):
+            return SameKey.ENTERED
+        return SameKey.LEFT_OUT if decoded.told_by else SameKey.DOUBT
 
     # ---- a call ----
 
@@ -325,6 +338,14 @@ class CallEffect(Effect):
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
         return self._gateway.client.doubts(report)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """As nothing shows its effect: what is repeatable may be sent again, all else is left to a person."""
+        seen = Absent() if self.repeatable else CannotLook(self.unreadable)
+        return {item.item_id: seen for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
+        return {item.item_id: CannotLook(self.unreadable) for item in items}
 
     async def probe(self) -> None:
         await self._gateway.probe()

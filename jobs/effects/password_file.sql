@@ -1,19 +1,16 @@
--- The places of the lines of a password file, in a temporary SQLite database.
+-- The places of the lines of a password file, the last of each account, in a temporary SQLite database.
 
 -- name: create
-create table lines (user_id text not null, place integer primary key) strict
-
--- name: index
-create index lines_by_user on lines (user_id)
+create table lines (user_id text primary key, place integer not null) strict, without rowid
 
 -- name: note
-insert into lines (user_id, place) values (?, ?)
+insert or replace into lines (user_id, place) values (?, ?)
 
 -- name: count
-select count(*), count(distinct user_id) from lines
+select count(*) from lines
 
 -- name: has
-select 1 from lines where user_id = ? limit 1
+select 1 from lines where user_id = ?
 
 -- name: lasting
-select max(place) from lines group by user_id order by 1
+select place from lines order by place

@@ -18,7 +18,7 @@ from billing.directory.models import BillingObject, as_bool, plain_value
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable
-from engine.job import Absent, AskMates, CannotLook, Entries, Look, LookedFor, Prepared, ReadBack, SameKey
+from engine.job import Absent, AskMates, CannotLook, Entries, Look, LookedFor, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
 from jobs.access.payload import ACCOUNT, OP_TYPE, Payload, decode_payload, payload_of
@@ -69,9 +69,6 @@ class PayEffect(CallEffect):
             amount = Decimal(one.values["amount"])
             entries.append(one.item(key, label, f"{ACCOUNT}{abonent.account_id}", payload, amount=amount))
         return Prepared.of(entries)
-
-    def same_key(self, payload: str) -> SameKey:
-        return SameKey.LEFT_OUT if decode_payload(payload).told_by else SameKey.DOUBT
 
     def shows_entered(self, payload: str) -> bool:
         return True

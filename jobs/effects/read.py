@@ -9,7 +9,7 @@ from typing import Final
 from billing.api.calls import describe
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, LookUpResult, Prepared, ReadBack
+from engine.job import Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find_by, needed, try_finding
 from jobs.access.payload import Payload, payload_of
@@ -55,9 +55,6 @@ class ReadEffect(CallEffect):
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
         return None
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         return {item.item_id: ReadBack(None) for item in items}

@@ -546,6 +546,7 @@ class AccountantsList(CallEffect):
     """Sends nothing: each operation is skipped with an instruction for the accountant, for `export`."""
 
     no_way_back = said("a list for the accountant has changed nothing")
+    unreadable = said("nothing was sent: it is on the accountant's list")
 
     def __init__(self, gateway: Gateway, type_8: TypeEight) -> None:
         super().__init__(gateway)
@@ -557,9 +558,6 @@ class AccountantsList(CallEffect):
     async def send(self, run: Run, item: Item) -> Evidence:
         """Never called: all items are skipped."""
         return RowRefused(said("this undo is a list for the accountant: nothing is sent"))
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        return {item.item_id: CannotLook(said("nothing was sent: it is on the accountant's list")) for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
         return said("nothing is sent")

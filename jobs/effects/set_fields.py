@@ -350,10 +350,8 @@ class SetFieldsEffect(CallEffect):
         return Prepared.of(entries)
 
     async def _found(self, payloads: Sequence[Payload]) -> Sequence[BillingObject | str]:
-        if not payloads:
-            return ()
         fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
-        return await find_one(self._gateway, payloads[0].model, [one.key for one in payloads], tuple(fields))
+        return await find_one(self._gateway, self._template.model, [one.key for one in payloads], tuple(fields))
 
     def _different(self, payload: Payload, thing: BillingObject) -> dict[str, str | None]:
         """The fields that are not as wanted; a field to be issued anew is as wanted if its value has changed.
@@ -407,13 +405,9 @@ def _names_changed(result: object, item: Item, payload: Payload, issued: Collect
     model, own = payload.model, _own_key(payload.model)
     if is_about_other_model(result, model):
         return about_another(OF_ANOTHER_MODEL, model)
-    fields: dict[str, object] = {}
-    match result:
-        case [dict() as single] | (dict() as single):
-            inner = single.get("fields")
-            fields = dict(inner) if isinstance(inner, dict) else dict(single)
-            if "pk" in single:
-                fields.setdefault(own, single["pk"])
+    fields = one_object(result)
+    if "pk" in fields:
+        fields = {own: fields["pk"], **fields}
     asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
     if model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
         # The call names the subscriber, the answer the account's own id.

@@ -22,7 +22,7 @@ from billing.database.sql_blocks import sql_block
 from checkpoints.own_files import append_durably, keep_name, open_beside
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, CannotLook, LookUpResult, Prepared
+from engine.job import Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find_by, lane_of, needed, try_finding
 from jobs.access.payload import Payload, payload_of
@@ -94,9 +94,8 @@ class PasswordFile:
             with self._path.open("rb") as file, closing(sqlite3.connect("")) as places:
                 places.execute(_sql("create"))
                 places.executemany(_sql("note"), _lines(file))
-                places.execute(_sql("index"))
-                ((lines, accounts),) = places.execute(_sql("count"))
-                if lines != accounts:
+                ((accounts,),) = places.execute(_sql("count"))
+                if places.total_changes != accounts:
                     made = self._path.with_name(f".{self._path.name}.new")
                     # A killed process may have left this file.
                     made.unlink(missing_ok=True)
@@ -201,17 +200,12 @@ class _SetPassword(CallEffect):
     """Gives accounts passwords. It can be repeated, and nothing of it can be read back."""
 
     repeatable = True
+    unreadable = UNREADABLE
 
     async def try_out(self) -> None:
         with needed(said("the accounts of the rows are found")):
             model, fields, besides = _USERS
             await try_finding(self._gateway, model, ("id",), fields, besides)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        return {item.item_id: Absent() for item in items}
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         model, fields, besides = _USERS
@@ -338,15 +332,14 @@ class SetGeneratedPassword(_SetPassword):
 class SendRecoveryLetter(AnyCallEffect):
     """Sends letters. The call must not be repeated, and its effect cannot be looked up [?]."""
 
+    unreadable = LETTER_UNREADABLE
+
     def __init__(self, gateway: Gateway, template: Template) -> None:
         super().__init__(gateway, template)
         self.cautions = (LETTER_LOST,)
         self.no_way_back = said(
             "a letter that has left is not called back; a password stays as it is until its link is followed"
         )
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
 
 
 def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:

@@ -28,13 +28,12 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     OF_ABONENT,
     SubscriberFinder,
+    accounts_now,
     describe_fields,
     differences,
     faults_of,
     find_by,
     key_of,
-    newest,
-    sharers_of,
     spell_out,
 )
 from jobs.access.payload import BALANCE, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
@@ -335,18 +334,16 @@ async def read_page(
         with_money[owner].money = accounts[0] if len(accounts) == 1 else None
     if gateway.profile.type_8.value is TypeEight.SETS and (entering := owners[Step.BALANCE]):
         # The other live subscribers whose balance an opening balance would replace.
-        accounts_of = {own.thing.account_id for own in entering.values() if own.thing.account_id is not None}
-        found_there = await sharers_of(gateway, accounts_of) if accounts_of else {}
-        others = {
-            owner: [one for one in found_there.get(own.thing.account_id, ()) if one != owner]
-            for owner, own in entering.items()
-        }
-        ids = {one for ones in others.values() for one in ones}
+        now = await accounts_now(gateway, {owner: own.thing.account_id or 0 for owner, own in entering.items()})
+        ids = {one for account in now.values() for one in account.sharers} - entering.keys()
         resolved = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
-        last = await newest(gateway, entering)
         for owner, own in entering.items():
-            own.sharers = tuple(str(one) for one in others[owner] if not isinstance(resolved[one], str))
-            own.newest = last[owner]
+            own.sharers = tuple(
+                str(one)
+                for one in sorted(now[owner].sharers)
+                if one != owner and (one in entering or not isinstance(resolved[one], str))
+            )
+            own.newest = now[owner].newest
         if change:
             await _read_what_came(gateway, [(own, part) for one, own in alone if (part := one.part(Step.BALANCE))])
     logins = [part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)]

@@ -30,7 +30,7 @@ from engine.job import Source
 from engine.sources.detect import open_input
 from engine.sources.exported import as_it_was
 from engine.sources.sample import Layout
-from jobs.access.objects import References
+from jobs.access.objects import References, nowhere
 from jobs.imports.fields import FieldTable
 from jobs.imports.names_there import FOLDER, KINDS, WORDS, NamesThere, noun_of, plain_name, word_of
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault, folder_names
@@ -424,8 +424,9 @@ async def faults_there(dictionary: Dictionary, there: NamesThere, references: Re
         for entry in entries:
             found = there.get(kind, int(entry.id))
             if entry.id in missing:
-                why = said("the billing has no {noun} {id}, or it is deleted", noun=noun_of(kind), id=entry.id)
-                faults.append(ValueFault(Place(entry.line, dictionary.titles["id"]), entry.id, why))
+                faults.append(
+                    ValueFault(Place(entry.line, dictionary.titles["id"]), entry.id, nowhere(kind, entry.id))
+                )
             elif found and entry.name_here and core_of(entry.name_here) not in map(core_of, found.names):
                 why = said(
                     "the {noun} {id} is {name!r} in this billing: correct the id, or empty this cell",

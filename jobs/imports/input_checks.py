@@ -23,15 +23,11 @@ import anyio.to_thread
 
 from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
-from billing.directory.models import MIDNIGHT
-from billing.directory.objects import REFERENCES, can_be
+from billing.directory.models import MIDNIGHT, BillingObject, as_bool
+from billing.directory.objects import REFERENCES, can_be, of_answer
 from billing.directory.subscribers import (
-    ACCOUNT_FIELDS,
-    NUMBER_FIELDS,
     Taken,
-    accounts_of,
     accounts_taken,
-    numbers_of,
     numbers_taken,
     pool_ranges,
     reason,
@@ -42,7 +38,7 @@ from billing.money import AmountError, parse_amount, wire
 from engine.errors import LookUpRefused
 from engine.job import Row, RowPage
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.objects import References
+from jobs.access.objects import References, nowhere
 from jobs.imports.fields import FieldKind, FieldTable, ValueName, part_key
 from jobs.imports.subscriber import (
     FOLDER_ID,
@@ -614,6 +610,8 @@ class MoneyLookout:
 _NETWORK: Final = 256
 """Addresses of the smallest network that a pool is likely to be made of."""
 _MOST_NETWORKS: Final = 50_000
+_OF_NUMBERS: Final = ("id", "contract_number", "is_folder", "deleted")
+_OF_ACCOUNTS: Final = ("id", "login", "ip", "deleted", "abonent_id")
 
 Look: TypeAlias = Callable[[Watched, str], Sequence[Taken]]
 """Gives what the billing has of a value, live ones first."""
@@ -808,10 +806,7 @@ class BillingChecks:
             for name, value in one.subscriber.values(self._kinds):
                 kind = self._kinds[name]
                 if value.text in missing[kind]:
-                    noun = REFERENCES[kind].noun
-                    one.fault(
-                        value, said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value.text)
-                    )
+                    one.fault(value, nowhere(kind, value.text))
 
     async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
         """What the API has of the values of a page, a call a value; none for a value that no object can have."""
@@ -823,21 +818,32 @@ class BillingChecks:
         numbers = texts(Step.SUBSCRIBER, NUMBER, lambda text: can_be(NUMBER, text))
         found: defaultdict[tuple[str, str], list[Taken]] = defaultdict(list)
         owners: dict[str, str] = {}
-        answers = await self._gateway.objects_by("Abonents", [{NUMBER: one} for one in numbers], NUMBER_FIELDS)
-        with as_engine_errors():
-            for answer in answers:
-                for one in (one for one in numbers_of(answer) if one.number in numbers):
-                    owners[one.abonent] = one.number
-                    found[NUMBERS.kind, one.number].append(one)
+        for number, things in (await self._things("Abonents", NUMBER, numbers, _OF_NUMBERS)).items():
+            for one in (one.values for one in things if not as_bool(one.values.get("is_folder"))):
+                if one[NUMBER] == number:
+                    owners[one["id"] or ""] = number
+                    found[NUMBERS.kind, number].append(Taken(as_bool(one.get("deleted")), one["id"] or "", number))
         logins = texts(Step.ACCOUNT, "login", lambda text: can_be("login", text))
         addresses = texts(Step.ACCOUNT, "ip", lambda text: _address(text) is not None)
         for watched, name, values in ((LOGINS, "login", logins), (ADDRESSES, "ip", addresses)):
-            answers = await self._gateway.objects_by("Users", [{name: value} for value in values], ACCOUNT_FIELDS)
-            with as_engine_errors():
-                for value, answer in zip(values, answers, strict=True):
-                    told = accounts_of(answer, owners)
-                    found[watched.kind, value] += [one for one in told if value in {one.login, one.ip}]
+            for value, things in (await self._things("Users", name, values, _OF_ACCOUNTS)).items():
+                for one in (one.values for one in things if one.values[name] == value):
+                    owner, login, ip = (one[field] or "" for field in ("abonent_id", "login", "ip"))
+                    taken = Taken(as_bool(one.get("deleted")), owner, owners.get(owner, ""), login, ip)
+                    found[watched.kind, value].append(taken)
         return lambda watched, text: sorted(found[watched.kind, text], key=lambda one: one.deleted)
+
+    async def _things(
+        self, model: str, name: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[BillingObject]]:
+        answers = await self._gateway.objects_by(model, [{name: value} for value in values], fields)
+        # What only tells more may be missing.
+        besides = {"is_folder", "deleted"}
+        with as_engine_errors():
+            return {
+                value: of_answer(model, {name: value}, [one for one in fields if one not in besides], answer, besides)
+                for value, answer in zip(values, answers, strict=True)
+            }
 
     def _judge(self, found: Judged, look: Look) -> None:
         subscriber = found.subscriber

@@ -148,7 +148,7 @@ class TableColumns:
             further = (one for one in usual.values() if one.step is rule.step)
             there = {one.name: one for one in (*part.fields, *further) if one.has_value}
             needed = self._needed(rule.step)
-            if joined is None and any(name in rule.rules and rule.rules[name].takes_nothing for name in needed):
+            if joined is None and any(one.name in needed and one.rule.takes_nothing for one in part.fields):
                 continue
             # A part that nobody has asked for is there if its first needed field is.
             if joined is not None or rule.rules or needed[0] in there:
@@ -168,8 +168,12 @@ class TableColumns:
         return [field for part in self.parts for field in part.fields]
 
     @property
+    def used(self) -> list[FieldColumns]:
+        return [*self.once.values(), *self._of_parts]
+
+    @property
     def unused(self) -> list[Column]:
-        used = {column.place for one in (*self.once.values(), *self._of_parts) for column in one.columns}
+        used = {column.place for one in self.used for column in one.columns}
         used |= {part.tested.place for part in self.parts if part.tested}
         return [Column(title.strip(), place) for place, title in enumerate(self._header) if place not in used]
 
@@ -179,14 +183,6 @@ class TableColumns:
         names = {title for name, one in fields for title in titles_of(name, one.columns)}
         titles = [column.name for column in self.unused]
         return tuple(one for one in titles if not names.isdisjoint(map(normalise_header, (one, *one.split()))))
-
-    @property
-    def constants(self) -> list[FieldColumns]:
-        return [one for one in (*self.once.values(), *self._of_parts) if one.rule.value]
-
-    @property
-    def used(self) -> list[tuple[Step, str]]:
-        return [(one.step, one.name) for one in (*self.once.values(), *self._of_parts)]
 
     @property
     def assigned(self) -> Assigned:
@@ -639,7 +635,8 @@ class SubscriberReader:
     def absent_fields(self, schema: Schema | None, profile: Profile) -> list[Said]:
         """What to say of fields that the billing lacks, and what to do. Raises `InputRefused`."""
         fields = self._map.fields
-        absent = fields.absent([field for table in self.all_columns for field in table.used], schema, profile)
+        used = [(one.step, one.name) for table in self.all_columns for one in table.used]
+        absent = fields.absent(used, schema, profile)
         return [
             said("{fault}: leave it out with {map}", fault=fault, map=setting("map", f"{fields.typed(step, name)}="))
             for step, name, fault in absent

@@ -109,14 +109,19 @@ def _keys_of_file(given: KeyList, flag: str) -> tuple[tuple[str, ...], bool | No
     return tuple(found), are_ids
 
 
-def _column_of(path: Path, digest: str, flag: str) -> tuple[Source, Column, bool | None]:
+def refuse_changed(name: str, path: Path, digest: str | None) -> None:
+    """Raise `InputRefused` where the file that a run began with, given by this name, has changed since."""
     if FileOnDisk(path).digest != digest:
         raise InputRefused(
-            "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
-            "a new run",
-            flag=flag,
+            "{name}: {file} has changed since the run began with it. Put the old file back and resume, or start a "
+            "new run",
+            name=name,
             file=path,
         )
+
+
+def _column_of(path: Path, digest: str, flag: str) -> tuple[Source, Column, bool | None]:
+    refuse_changed(flag, path, digest)
     source = open_input(path, _BARE)
     try:
         first = next(source.pages(None), None)

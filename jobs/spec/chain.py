@@ -29,6 +29,10 @@ _HOLE: Final = re.compile(r'\{(?P<name>[^{}":]+)\}')
 """A placeholder; its name must not be empty when normalised. No JSON object begins this way."""
 _MARK: Final = re.compile(rf"\{{\{{|\}}\}}|{_HOLE.pattern}")
 """The marks within a string: an escaped brace, or a placeholder."""
+_PIECE: Final = re.compile(rf'"(?:\\.|[^"\\])*(?:"|\Z)|{_HOLE.pattern}', re.DOTALL)
+"""A string, or a placeholder outside of one."""
+_BRACES: Final = re.compile(rf"\\.|{_MARK.pattern}|[{{}}]", re.DOTALL)
+"""What is escaped in a string, a mark, or a brace that is neither."""
 
 _TEXTS: Final = frozenset(
     normalise_header(alias)
@@ -198,40 +202,27 @@ def _marked(where: str, text: str, offset: int) -> tuple[str, list[tuple[int, in
     Also by how much what begins at a place of it is shifted. Raises `ParameterRefused` for a brace within a string
     that belongs to no placeholder.
     """
-    out: list[str] = []
     shifts: list[tuple[int, int]] = []
-    length = place = shift = 0
-    quoted = False
-    while place < len(text):
-        character = text[place]
-        hole = _HOLE.match(text, place)
-        if hole is not None and not normalise_header(hole["name"]):
-            hole = None
-        if hole is not None and not quoted:
-            piece, step = json.dumps(f"{_BARE}{hole['name'].strip()}", ensure_ascii=False), len(hole[0])
-            shift += len(piece) - step
-        elif quoted and (character == "\\" or text[place : place + 2] in {"{{", "}}"}):
-            piece, step = text[place : place + 2], 2
-        elif quoted and character in "{}":
-            if hole is None:
-                end = text.find("}", place) + 1
+
+    def marked(found: re.Match[str]) -> str:
+        piece, name = found[0], found["name"]
+        for brace in _BRACES.finditer(text, found.start(), found.end()) if name is None else ():
+            if brace[0] in {"{", "}"} or (brace["name"] and not normalise_header(brace["name"])):
+                end = text.find("}", brace.start()) + 1
                 why = said(
                     "{text} is not a placeholder: one is written with the name of its column, {{name}}. For braces "
                     "that are meant write {{{{ and }}}}",
-                    text=text[place:end][:_SHOWN] or character,
+                    text=text[brace.start() : end][:_SHOWN] or brace[0],
                 )
-                column = offset + place
+                column = offset + brace.start()
                 raise ParameterRefused("{where}, column {column}: {error}", where=where, column=column, error=why)
-            piece, step = hole[0], len(hole[0])
-        else:
-            quoted ^= character == '"'
-            piece, step = character, 1
-        out.append(piece)
-        length += len(piece)
-        place += step
-        if shift:
-            shifts.append((length, shift))
-    return "".join(out), shifts
+        if name is not None and normalise_header(name):
+            piece = json.dumps(f"{_BARE}{name.strip()}", ensure_ascii=False)
+            shift = (shifts[-1][1] if shifts else 0) + len(piece) - len(found[0])
+            shifts.append((found.end() + shift, shift))
+        return piece
+
+    return _PIECE.sub(marked, text), shifts
 
 
 def _whole(text: str) -> int:

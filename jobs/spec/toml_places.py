@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -52,56 +52,54 @@ class TomlPlace:
         return said("line {line}, column {column}", line=self.line, column=self.column)
 
 
-_HEADER: Final = re.compile(r"\s*(?P<array>\[)?\[(?P<name>[^\]]+)\]")
-_KEY: Final = re.compile(r"\s*(?P<key>[A-Za-z0-9_.\-]+|\"[^\"]*\"|'[^']*')\s*=")
-_INLINE: Final = re.compile(r"[{,]\s*(?P<key>[A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')\s*=")
-_LONG: Final = ('"""', "'''")
+_ARRAY: Final = re.compile(r"\s*\[\[")
+_TEXT: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'[^']*')(?P<key>\s*[=.])?""")
 
 
 def places(text: str) -> dict[Path, TomlPlace]:
     """The place of each table and key of a valid TOML text, including keys of inline tables.
 
-    A value of several lines is skipped as a whole, so that nothing in it is mistaken for a key.
+    No part of a statement of several lines is valid by itself: its lines are collected until they are.
     """
     found: dict[Path, TomlPlace] = {(): TomlPlace(1, 1)}
-    tables: Counter[str] = Counter()
+    tables: Counter[Path] = Counter()
     table: Path = ()
-    open_until = ""
-    depth = 0
+    statement, begun = "", 1
     for number, line in enumerate(text.splitlines(), 1):
-        if open_until:
-            if open_until in line:
-                open_until = ""
+        statement, begun = (f"{statement}\n{line}", begun) if statement else (line, number)
+        try:
+            read = tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
             continue
-        if depth > 0:
-            depth += _depth(line)
-            continue
-        header = _HEADER.match(line)
-        if header is not None:
-            name = header["name"].strip()
-            table = _names(name)
-            if header["array"]:
-                tables[name] += 1
-                table = (*table, tables[name] - 1)
-            elif tables[str(table[0])]:
+        ways = list(_ways((), read))
+        is_table, whole, statement = statement.lstrip().startswith("["), statement, ""
+        if is_table:
+            table = ways[-1]
+            if _ARRAY.match(whole):
+                tables[table] += 1
+                table = (*table, tables[table] - 1)
+            elif tables[table[:1]]:
                 # `[step.set]` belongs to the last `[[step]]`.
-                table = (table[0], tables[str(table[0])] - 1, *table[1:])
-            found[table] = TomlPlace(number, header.start("name") + 1)
+                table = (table[0], tables[table[:1]] - 1, *table[1:])
+            found[table] = TomlPlace(number, len(whole) - len(whole.lstrip(" \t[")) + 1)
             continue
-        key = _KEY.match(line)
-        if key is None:
-            continue
-        path = (*table, *_names(key["key"]))
-        found[path] = TomlPlace(number, key.start("key") + 1)
-        value = line[key.end() :]
-        # The closing delimiter of a multi-line string that begins in this value and does not end there.
-        open_until = next((quotes for quotes in _LONG if value.count(quotes) % 2), "")
-        depth = 0 if open_until else _depth(value)
-        for inner in _INLINE.finditer(_without_strings(line), key.end()):
-            found[(*path, *_names(line[inner.start("key") : inner.end("key")]))] = TomlPlace(
-                number, inner.start("key") + 1
-            )
+        bare, end = _TEXT.sub(lambda text: text[0] if text["key"] else " " * len(text[0]), whole), 0
+        for way in ways:
+            # Keys stand in their order, and a dotted one begins with those around it.
+            name = rf"(?<![\w.-])(?:[\w-]+\.)*[\"']?{re.escape(str(way[-1]))}[\"']?\s*"
+            if key := re.compile(rf"{name}(?:=|\.)").search(bare, end):
+                end = key.end() if key[0].endswith("=") else key.start()
+                start = key.start() - bare.rfind("\n", 0, key.start())
+                found[*table, *way] = TomlPlace(begun + bare.count("\n", 0, key.start()), start)
     return found
+
+
+def _ways(way: Path, read: object) -> Iterator[Path]:
+    """The ways to all keys in what was read, each before those within it; tables in a list are not told apart."""
+    for one in read if isinstance(read, list) else [read]:
+        for name, inner in one.items() if isinstance(one, dict) else ():
+            yield (*way, name)
+            yield from _ways((*way, name), inner)
 
 
 class KeyRefused(SaidError):
@@ -191,20 +189,3 @@ def check_known(way: Path, there: Iterable[str], known: Collection[str]) -> None
                 nearest=nearest(name, known),
                 known=tuple(sorted(known)),
             )
-
-
-def _names(text: str) -> Path:
-    if text[:1] in {'"', "'"}:
-        return (text[1:-1],)
-    return tuple(part.strip().strip("\"'") for part in text.split("."))
-
-
-def _depth(text: str) -> int:
-    bare = _without_strings(text)
-    return sum(bare.count(bracket) for bracket in "[{") - sum(bare.count(bracket) for bracket in "]}")
-
-
-def _without_strings(text: str) -> str:
-    """The text with its strings and its comment replaced by spaces; the length stays the same."""
-    blanked = re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'", lambda found: '"' * len(found[0]), text)
-    return re.sub(r"#.*$", lambda found: " " * len(found[0]), blanked)

@@ -156,7 +156,7 @@ async def test_what_cannot_be_read_back_is_told_apart_from_what_differs(place: P
     said = await place.cli.told("verify", name, ends=4)
     for words in (
         f"! run {name}: 0 rows as sent, 1 that cannot be read back",
-        "? 1 row: cannot be read back: no look-up was given for this call",
+        "? 1 row: no look-up was given for this call: look in the billing whether it is there",
         # Once more it would tell the same: what helps is to look there.
         f"carbon-migrate export {name} --state accepted",
     ):
