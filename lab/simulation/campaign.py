@@ -71,6 +71,8 @@ class Claim(StrEnum):
     OWED_AGAIN = "what was lost is entered once more"
     REVERSED = "an operation is reversed by storno"
     LOST_IN_UNDO = "an undo works when the billing is put back"
+    SET_OVER = "an opening balance is refused over what an earlier run has entered"
+    RESTORED_SERVICE = "a load comes again after the undo of a deletion has restored its services"
 
 
 def _note(world: World) -> None:
@@ -100,6 +102,11 @@ def _reached(world: World) -> Iterator[Claim]:
             last = max((call.left for call in calls[one.process.name] if call.writes), default=0.0)
             if (one.disk, one.run) in undos and one.moment < world.billing.put_back_at + START < last:
                 yield Claim.LOST_IN_UNDO
+    restored = [one.effect.moment for one in world.entries() if one.sign < 0 and one.effect.what == "created"]
+    if len(world.turns) > 1 and world.turns[1].load.takes_away and restored:
+        seconds = world.of_second()
+        if any(one.moment - START > restored[0] and one.process.name not in seconds for one in world.take_ups):
+            yield Claim.RESTORED_SERVICE
     for process, thawed, _ in world.frozen:
         mine = [one for one in world.take_ups if one.process is process][-1:]
         others = [one for one in world.take_ups for own in mine if (one.disk, one.run) == (own.disk, own.run)]
@@ -123,7 +130,7 @@ def _put_back(world: World) -> Iterator[Claim]:
 
 def _in_file(disk: Disk) -> Iterator[Claim]:
     (found,) = disk.all("reached")
-    for claim in (Claim.STOPPED_UNDONE, Claim.UNDO_UNDONE, Claim.PERSON):
+    for claim in (Claim.STOPPED_UNDONE, Claim.UNDO_UNDONE, Claim.PERSON, Claim.SET_OVER):
         if found[claim.name.lower()]:
             yield claim
     if disk.failed:
@@ -195,6 +202,8 @@ BACKUPS: Final = 70_000_000
 """The seed from which on a billing may be put back from its backup, and a later file of the same rows be entered."""
 REVERSALS: Final = 80_000_000
 """The seed from which on operations may be taken back by storno, and the billing be put back meanwhile."""
+SECONDS: Final = 90_000_000
+"""The seed from which on a second load of another kind may come after the first."""
 CHUNK: Final = 10
 """Schedules that a process plays before it says what they have come to."""
 ENOUGH: Final = 2000
@@ -258,7 +267,14 @@ def drawn(seed: int) -> Schedule:
     if seed >= FLEET and seed % WIRED == 1:
         return draw_fleet(seed)
     by_many = seed >= BY_MANY and seed % WIRED == 2  # noqa: PLR2004
-    return draw(seed, wire=seed % WIRED == 0, by_many=by_many, backups=seed >= BACKUPS, reversals=seed >= REVERSALS)
+    return draw(
+        seed,
+        wire=seed % WIRED == 0,
+        by_many=by_many,
+        backups=seed >= BACKUPS,
+        reversals=seed >= REVERSALS,
+        seconds=seed >= SECONDS,
+    )
 
 
 def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: int | None = None) -> None:

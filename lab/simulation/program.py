@@ -133,6 +133,8 @@ class Program:
     """Whether a probe has seen that the billing tells of many values by one question."""
     adds: bool = False
     """Whether a probe has seen that an operation of type 8 adds to the balance."""
+    notes_gone: bool = False
+    """Whether what an undo has found gone counts as taken back at its end, as it does since `campaign.SECONDS`."""
     gone: Sequence[int] = ()
     """The refused rows that the billing does not show any more: to be entered on top."""
     live: LivePolicy | None = None
@@ -227,9 +229,11 @@ class Program:
         """The job of a run, by default of a new one of the table."""
         if run is not None and run.job == UNDO:
             return await build_undo(gateway, journal, run.parameters, Catalogue())
-        kind = JOBS[self.job]
-        file = (run.source if run else "") or self.table.name
-        return build(kind, gateway, parameters_of(kind, self.given), Input(file=file))
+        kind, given, file = JOBS[self.job], self.given, self.table.name
+        if run is not None:
+            kind, file = JOBS[run.job], run.source or file
+            given = {name: value for name, value in run.parameters.items() if name not in {REPEAT, SINCE}}
+        return build(kind, gateway, parameters_of(kind, given), Input(file=file))
 
     def new_run(self, job: Job, parameters: Mapping[str, str]) -> NewRun:
         paced = {"settle": f"{self.policy.settle:g}"}
@@ -292,7 +296,10 @@ class Program:
         self.live = live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
         async with self.beside(run, journal, live):
             await Pipeline(run, job, journal, live, known=known, enter=how_often(run)).migrate()
-        return Outcome(run.name, await _left(run, journal), stop.reason)
+        left = await _left(run, journal)
+        if self.notes_gone and run.job == UNDO and not left:
+            await journal.note_gone(run)
+        return Outcome(run.name, left, stop.reason)
 
 
 async def _left(run: Run, journal: Journal) -> int:

@@ -45,6 +45,7 @@ from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
 from jobs.effects import create, delete, reverse
 from jobs.spec.entries import OPERATION
+from jobs.undo import UndoJob
 from lab.simulation import journal, program
 from lab.simulation.billing import ACT
 from lab.simulation.fleet import Blow, draw_fleet
@@ -261,6 +262,10 @@ def _draw_reversals(seed: int) -> Schedule:
     return draw(seed, backups=True, reversals=True)
 
 
+def _draw_seconds(seed: int) -> Schedule:
+    return draw(seed, backups=True, reversals=True, seconds=True)
+
+
 def _is_put_back(*ways: Then) -> Callable[[Schedule], bool]:
     return lambda schedule: {Then.PUT_BACK, *ways} <= {*schedule.then}
 
@@ -418,6 +423,20 @@ SAFEGUARDS: Final = (
         _swap(intake, "asked_for", lambda one: (one.amount, None)),
         lambda one: one.then.count(Then.DELTA) > 1,
         _draw_backups,
+    ),
+    # Of a second load of another kind.
+    Safeguard(
+        "opening balances are set over what earlier runs have entered",
+        _swap(ForeignEntries, "_over", lambda *_: ()),
+        lambda one: one.second == "balances",
+        _draw_seconds,
+    ),
+    # The look of a load for such services is not missed alone: what it has entered before is gone, and asked about.
+    Safeguard(
+        "an undo does not look for what the undo of a deletion has restored",
+        _swap(UndoJob, "_restored", _empty),
+        lambda one: one.second == "delete-services",
+        _draw_seconds,
     ),
     # Of what several machines work on.
     Safeguard(
