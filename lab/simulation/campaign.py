@@ -29,7 +29,18 @@ from lab.simulation.journal import Death, Disk
 from lab.simulation.judge import judge
 from lab.simulation.loop import START
 from lab.simulation.network import ARRIVES, Fault, Sent
-from lab.simulation.story import IN_FLIGHT, Kind, Schedule, Then, World, draw, play
+from lab.simulation.story import (
+    IN_FLIGHT,
+    Kind,
+    Schedule,
+    Then,
+    World,
+    draw,
+    play,
+    with_backups,
+    with_reversals,
+    with_second,
+)
 
 # ---- claims -------------------------------------------------------------------------------------------------------
 
@@ -266,15 +277,10 @@ class Campaign:
 def drawn(seed: int) -> Schedule:
     if seed >= FLEET and seed % WIRED == 1:
         return draw_fleet(seed)
-    by_many = seed >= BY_MANY and seed % WIRED == 2  # noqa: PLR2004
-    return draw(
-        seed,
-        wire=seed % WIRED == 0,
-        by_many=by_many,
-        backups=seed >= BACKUPS,
-        reversals=seed >= REVERSALS,
-        seconds=seed >= SECONDS,
-    )
+    schedule = draw(seed, wire=seed % WIRED == 0, by_many=seed >= BY_MANY and seed % WIRED == 2)  # noqa: PLR2004
+    for since, changed in ((BACKUPS, with_backups), (REVERSALS, with_reversals), (SECONDS, with_second)):
+        schedule = changed(schedule) if seed >= since else schedule
+    return schedule
 
 
 def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: int | None = None) -> None:

@@ -143,7 +143,7 @@ class FleetProgram(Program):
         """Begin a run of the table, whatever else is under way."""
         async with self.opened() as (journal, gateway):
             job = await self._job(gateway, journal)
-            new = self.new_run(job, self.given)
+            new = self.new_run(job, self.load.given)
             return await self._work(await journal.create_run(new), job, journal, fresh=True)
 
     async def ask(self, name: str, command: str, who: str) -> tuple[str, str, Handed]:

@@ -28,7 +28,7 @@ from engine.pipeline.progress import LivePolicy
 from jobs.rows.input import REPEAT
 from jobs.spec.words import SINCE
 from lab.simulation import loop as simulated
-from lab.simulation.billing import SET_BALANCE, Billing, Effect
+from lab.simulation.billing import RECEIPT, Billing, Effect
 from lab.simulation.journal import Disk
 from lab.simulation.loads import LOADS, ON_TOP, STRANGE, UNMARKED, Load, population, row_of_comment
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
@@ -230,15 +230,7 @@ class Schedule:
         return World
 
 
-def draw(
-    seed: int,
-    *,
-    wire: bool = False,
-    by_many: bool = False,
-    backups: bool = False,
-    reversals: bool = False,
-    seconds: bool = False,
-) -> Schedule:
+def draw(seed: int, *, wire: bool = False, by_many: bool = False) -> Schedule:
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
     load = random_.choice([*(name for name in LOADS if name not in APART), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
@@ -268,13 +260,10 @@ def draw(
     drawn = Schedule(
         seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
     )
-    drawn = replace(drawn, by_many=by_many)
-    drawn = _with_backups(drawn) if backups else drawn
-    drawn = _with_reversals(drawn) if reversals else drawn
-    return _with_second(drawn) if seconds else drawn
+    return replace(drawn, by_many=by_many)
 
 
-def _with_backups(drawn: Schedule) -> Schedule:
+def with_backups(drawn: Schedule) -> Schedule:
     """The schedule with a billing that is put back, or with a later file of the same rows."""
     random_ = random.Random(f"{drawn.seed} backups")
     load, ways = drawn.load, BACKUP_WAYS
@@ -286,7 +275,7 @@ def _with_backups(drawn: Schedule) -> Schedule:
     return replace(drawn, load=load, events=(*drawn.events, *events), then=random_.choice(ways))
 
 
-def _with_reversals(drawn: Schedule) -> Schedule:
+def with_reversals(drawn: Schedule) -> Schedule:
     """The schedule with an undo by storno or by deletion, during which the billing may be put back."""
     random_ = random.Random(f"{drawn.seed} reversals")
     if random_.random() < 0.3:  # noqa: PLR2004
@@ -300,7 +289,7 @@ def _with_reversals(drawn: Schedule) -> Schedule:
     return replace(drawn, load=load, events=tuple(events), then=then, reverses=True)
 
 
-def _with_second(drawn: Schedule) -> Schedule:
+def with_second(drawn: Schedule) -> Schedule:
     """The schedule with a second load of another kind."""
     random_ = random.Random(f"{drawn.seed} second")
     drawn = replace(drawn, notes_gone=True)
@@ -528,12 +517,10 @@ class World:
             self.machines,
             table,
             self.policy_of(process),
-            self.turn.load.job,
-            self.turn.load.given,
+            self.turn.load,
             partial(self.takes_up, process, disk),
             streams=self.schedule.streams,
             by_many=self.schedule.by_many,
-            adds=self.turn.load.adds,
             notes_gone=self.schedule.notes_gone,
         )
 
@@ -853,14 +840,7 @@ class World:
         billing, load = self.billing, self.load
         match kind:
             case Kind.PAYS:
-                billing.add(
-                    "FinanceOperations",
-                    "somebody",
-                    abonent_id=subscriber,
-                    op_type_id=2,
-                    op_summa=str(100 + STRANGE),
-                    op_date="2026-11-01 00:00:00",
-                )
+                self._somebody_enters(subscriber, RECEIPT, str(100 + STRANGE))
             case Kind.DELETES:
                 billing.change("Abonents", subscriber, "somebody", deleted=1)
             case Kind.MERGES:
@@ -880,15 +860,11 @@ class World:
             case Kind.EQUAL:
                 values = dict(zip(load.header, self.table.cells[subscriber % len(self.table.cells)], strict=True))
                 if load.has_money:
-                    kind_ = SET_BALANCE if load.job == "balances" else 2
-                    billing.add(
-                        "FinanceOperations",
-                        "somebody",
-                        abonent_id=int(values[load.header[0]]),
-                        op_type_id=kind_,
-                        op_summa=values["amount"],
-                        op_date="2026-11-01 00:00:00",
-                    )
+                    self._somebody_enters(int(values[load.header[0]]), load.op_type, values["amount"])
+
+    def _somebody_enters(self, subscriber: int, op_type: int, summa: str) -> None:
+        values = {"abonent_id": subscriber, "op_type_id": op_type, "op_summa": summa}
+        self.billing.add("FinanceOperations", "somebody", **values, op_date="2026-11-01 00:00:00")
 
 
 def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World, list[str]]:

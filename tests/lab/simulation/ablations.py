@@ -50,7 +50,19 @@ from lab.simulation import journal, program
 from lab.simulation.billing import ACT
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
-from lab.simulation.story import DELETED, REVERSED, Event, Kind, Schedule, Then, draw, play
+from lab.simulation.story import (
+    DELETED,
+    REVERSED,
+    Event,
+    Kind,
+    Schedule,
+    Then,
+    draw,
+    play,
+    with_backups,
+    with_reversals,
+    with_second,
+)
 
 Ablation = Callable[[], Any]
 
@@ -255,15 +267,15 @@ def _marks_alone(_: Any, entries: Any, __: Any) -> Any:
 
 
 def _draw_backups(seed: int) -> Schedule:
-    return draw(seed, backups=True)
+    return with_backups(draw(seed))
 
 
 def _draw_reversals(seed: int) -> Schedule:
-    return draw(seed, backups=True, reversals=True)
+    return with_reversals(_draw_backups(seed))
 
 
 def _draw_seconds(seed: int) -> Schedule:
-    return draw(seed, backups=True, reversals=True, seconds=True)
+    return with_second(_draw_reversals(seed))
 
 
 def _is_put_back(*ways: Then) -> Callable[[Schedule], bool]:
