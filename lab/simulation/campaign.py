@@ -289,7 +289,7 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
     Each of the processes, by default one a core, has every so-many-th chunk of the seeds: what the campaign comes to
     does not depend on how many there are.
     """
-    chunks = [seeds[begin : begin + CHUNK] for begin in range(0, len(seeds), CHUNK)]
+    chunks = _chunks(seeds)
     processes = min(processes or len(os.sched_getaffinity(0)), len(chunks))
     until = time.monotonic() + seconds
     if processes <= 1:
@@ -297,7 +297,7 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
             campaign.add(part)
         return
     with ExitStack() as stack:
-        pipes = [stack.enter_context(_elsewhere(chunks[first::processes], until)) for first in range(processes)]
+        pipes = [stack.enter_context(_elsewhere(seeds, first, processes, until)) for first in range(processes)]
         for turn in range(len(chunks)):
             line = pipes[turn % processes].readline()
             if not line and time.monotonic() < until:
@@ -305,6 +305,10 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
             if not line:
                 break
             campaign.add(msgspec.json.decode(line, type=Campaign))
+
+
+def _chunks(seeds: range) -> list[range]:
+    return [seeds[begin : begin + CHUNK] for begin in range(0, len(seeds), CHUNK)]
 
 
 def _parts(chunks: Sequence[range], until: float) -> Iterator[Campaign]:
@@ -341,28 +345,23 @@ def _parts(chunks: Sequence[range], until: float) -> Iterator[Campaign]:
 
 
 @contextmanager
-def _elsewhere(chunks: Sequence[range], until: float) -> Iterator[IO[bytes]]:
-    """A process that plays chunks: its pipe, with a line for each. Raises `RuntimeError` where it fails."""
-    wanted = msgspec.json.encode([[(one.start, one.stop) for one in chunks], until if until < math.inf else None])
+def _elsewhere(seeds: range, first: int, processes: int, until: float) -> Iterator[IO[bytes]]:
+    """A process that plays every so-many-th chunk: its pipe, with a line for each."""
     # A group of its own: Ctrl-C is heard here, which ends it; it ends by itself where nobody reads its pipe.
-    with subprocess.Popen(  # noqa: S603 - this very module
-        [sys.executable, "-P", "-m", __name__], stdin=PIPE, stdout=PIPE, process_group=0
-    ) as process:
-        assert process.stdin is not None  # noqa: S101
+    command = [sys.executable, "-P", "-m", __name__, *map(str, (until, seeds.start, seeds.stop, first, processes))]
+    with subprocess.Popen(command, stdout=PIPE, process_group=0) as process:  # noqa: S603 - this very module
         assert process.stdout is not None  # noqa: S101
         try:
-            with process.stdin as pipe:
-                pipe.write(wanted)
             yield process.stdout
         finally:
             process.kill()
 
 
 def _work() -> None:
-    """Play the chunks that stand on standard input, as long as somebody reads what they come to."""
+    """Play the chunks that the command line names, as long as somebody reads what they come to."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    chunks, until = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[list[tuple[int, int]], float | None])
-    for part in _parts([range(*one) for one in chunks], math.inf if until is None else until):
+    start, stop, first, processes = map(int, sys.argv[2:])
+    for part in _parts(_chunks(range(start, stop))[first::processes], float(sys.argv[1])):
         sys.stdout.buffer.write(msgspec.json.encode(part) + b"\n")
         sys.stdout.buffer.flush()
 

@@ -139,6 +139,8 @@ class Program:
     was_stopped: bool = False
     call_seconds: float = 120.0
     """Seconds after which a call ends."""
+    is_alone: bool = True
+    """Whether a run begins only where none of its job is under way."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
@@ -164,7 +166,7 @@ class Program:
         self.table = table or self.table
         async with self.opened() as (journal, gateway):
             job = await self._job(gateway, journal)
-            for run in await journal.runs():
+            for run in await journal.runs() if self.is_alone else ():
                 if run.job == job.name and await unfinished(run, journal):
                     raise RunRefused("the run is under way")
             if SINCE in more:
