@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import pairwise
 from math import inf
 
-from lab.simulation.billing import RECEIPT, SET_BALANCE, Effect
+from lab.simulation.billing import RECEIPT
 from lab.simulation.loads import row_of_comment
 from lab.simulation.loop import START
 from lab.simulation.story import IN_FLIGHT, ROWS, Entry, World
@@ -40,18 +40,14 @@ def _reads(world: World) -> float:
 
 def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
     """Where the billing was put back, a row counts as entered that it shows, and an undo takes back what it shows."""
-    # What bears no mark counts as an equal one that had its id before.
-    alike = {(e.effect.pk, e.row) for e in entries if not world.load.is_marked}
-    again = [e for e in world.entries(lost=True) if (e.effect.pk, e.row) in alike]
-    there = {(e.disk, e.run, e.row) for e in (*entries, *again)}
+    there = {(e.disk, e.run, e.row) for e in entries}
     equal = {world.load.row_of(one) for one in world.billing.ledger if one.who == "somebody"}
-    # What bears no mark is not told from an equal one of somebody else.
-    mistaken = set[object]() if world.load.is_marked else equal
     undone = {(disk, run["name"]): (disk, run["undone"]) for disk in world.disks for run in disk.runs()}
     trusted = [one for one in world.disks if world.billing.lost and not one.was_put_back]
     for entry in (one for one in entries if one.sign < 0 and one.disk in trusted):
         disk, run = undone[entry.disk, entry.run]
-        is_there = (disk, run, entry.row) in there or entry.row in mistaken or entry.row > ROWS
+        # What bears no mark is not told from an equal one.
+        is_there = (disk, run, entry.row) in there or not world.load.is_marked or entry.row > ROWS
         if entry.left - _reads(world) > world.billing.put_back_at and not is_there:
             yield f"row {entry.row} of run {run} is taken back, and the billing has lost it before"
     for disk in trusted:
@@ -63,24 +59,13 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
             if at > world.billing.put_back_at and sum(e.sign for e in own) <= 0 and row not in equal:
                 yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
     runs = {one.process.name: (one.disk, one.run) for one in world.take_ups}
-    made = defaultdict[tuple[str, int], set[object]](set)
-    for one in (*world.billing.ledger, *(entry.effect for entry in again)):
-        if one.what == "created":
-            made[one.model, one.pk].add(runs.get(one.who))
-    seconds = world.of_second()
-    for effect in world.billing.ledger:
-        run, makers = runs.get(effect.who), made[effect.model, effect.pk]
+    # The file of a second load names ids, whoever has them by then.
+    others = runs.keys() - world.of_second()
+    for effect in (one for one in world.billing.ledger if one.maker not in {"", "before"} and one.who in others):
+        is_own = undone.get(runs[effect.who]) == runs.get(effect.maker)
+        is_alike = not world.load.is_marked and world.load.row_of(effect) is not None
         # What leaves shortly after that moment may have been looked for before.
-        is_taken = effect.what in {"deleted", "reversed"} and effect.left - _reads(world) > world.billing.put_back_at
-        is_mistaken = world.load.row_of(effect) in mistaken
-        # The file of a second load names ids, whoever has them by then.
-        if (
-            is_taken
-            and run
-            and makers
-            and undone.get(run) not in makers
-            and not (is_mistaken or effect.who in seconds)
-        ):
+        if effect.left - _reads(world) > world.billing.put_back_at and not (is_own or is_alike):
             yield f"{effect.who} has {effect.what} {effect.pk} of {effect.model}, which is another's"
 
 
@@ -143,28 +128,20 @@ def _second(world: World, entries: list[Entry]) -> Iterator[str]:
     """What one load has entered, the other does not replace without a word, and it does not come to stand twice."""
     if len(world.turns) == 1:
         return
-    lost = {one.pk for one in world.billing.lost}
     by_word = {(disk, run["name"]) for disk in world.disks for run in disk.runs() if run["enter"]}
-    mine, gone = {id(one.effect): one for one in entries}, {one.pk for one in world.taken_away(world.billing.ledger)}
-    account_of, moved = dict[int, int](), defaultdict[int, list[tuple[float, Decimal]]](list)
-    for effect in world.billing.ledger:
-        if effect.model == "Abonents" and "account_id" in effect.after:
-            account_of[effect.pk] = effect.after["account_id"]
-        if effect.model != "FinanceOperations" or effect.what not in {"created", "reversed"}:
-            continue
-        whose, entry, summa = effect.after["abonent_id"], mine.get(id(effect)), Decimal(effect.after["op_summa"])
-        if effect.after["op_type_id"] == SET_BALANCE:
-            account = account_of.get(whose, whose)
-            came = [each for one in [*moved] if account_of.get(one, one) == account for each in moved.pop(one)]
-            since = effect.left - _reads(world)
-            is_sure = not since < world.billing.put_back_at <= effect.left and all(one < inf for one, _ in came)
-            shown, sums = sum(one for moment, one in came if moment < since), sum(one for _, one in came)
-            if entry and entry.sign > 0 and is_sure and shown and sums and (entry.disk, entry.run) not in by_word:
-                yield f"row {entry.row} of run {entry.run} has set a balance over {sums} of another run"
-        elif entry or effect.pk in lost:
-            # What somebody has reversed does not count, with what takes it back; and by an id that is given again the
-            # list does not know that the billing was put back.
-            moved[whose].append((effect.moment if entry and effect.pk not in gone else inf, summa))
+    mine, gone = {one.effect.pk: one for one in entries}, {one.pk for one in world.taken_away(world.billing.ledger)}
+    # What somebody has reversed does not count, with what takes it back; and where an id is given again the list does
+    # not know that the billing was put back.
+    unsure = gone | {one.pk for one in world.billing.lost} - mine.keys()
+    for entry in (one for one in entries if one.sign > 0 and one.effect.over and (one.disk, one.run) not in by_word):
+        came = [mine[pk].effect for pk in entry.effect.over if pk in mine]
+        since = entry.left - _reads(world)
+        shown, sums = (
+            sum(Decimal(one.after["op_summa"]) for one in came if one.moment < until) for until in (since, inf)
+        )
+        is_sure = unsure.isdisjoint(entry.effect.over) and not since < world.billing.put_back_at <= entry.left
+        if shown and sums and is_sure:
+            yield f"row {entry.row} of run {entry.run} has set a balance over {sums} of another run"
     begun = [one.moment - START for one in world.take_ups]
     stands, taken_back = world.disks[0].rows_that_stand(), {e.effect.pk: e.row - ROWS for e in entries if e.sign < 0}
     seen: dict[int | None, float] = {None: inf}
@@ -211,12 +188,7 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
     """Each entry has type and sum as the journal says, and is of the subscriber who has the number of its row."""
     sent, rows = {disk: disk.sent() for disk in world.disks}, world.rows
     undos = {run["name"] for disk in world.disks for run in disk.runs() if run["undone"]}
-    of_number = defaultdict[object, list[tuple[float, int]]](list)
-    for one in world.billing.ledger:
-        of_number[one.after.get("contract_number")].append((one.moment, one.pk))
-    lost = defaultdict[object, list[Effect]](list)
-    for one in world.billing.lost:
-        lost[one.after.get("contract_number")].append(one)
+    given = {one.after.get("contract_number") for one in world.billing.ledger}
     for entry in entries:
         load, (number, *_) = rows[entry.row]
         if load.op_type and entry.effect.after["op_type_id"] != load.op_type:
@@ -224,13 +196,10 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
         row = sent[entry.disk].get((entry.run, entry.row))
         if row and row["amount"] and Decimal(row["amount"]) != (found := Decimal(entry.effect.after["op_summa"])):
             yield f"row {entry.row} of run {entry.run} has {row['amount']} in the journal, and {found} in the billing"
-        if entry.run in undos or number not in of_number:
-            continue
-        changes = [(0.0, int(number)), *of_number[number], (inf, 0)]
         read = entry.left - _reads(world)
-        has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
-        has |= {one.pk for one in lost[number] if one.moment <= entry.left and read <= one.lost}
-        if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
+        if entry.run in undos or number not in given or entry.whose in world.billing.had(number, read, entry.left):
+            continue
+        if not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
 
 
