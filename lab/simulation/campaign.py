@@ -113,11 +113,6 @@ def _reached(world: World) -> Iterator[Claim]:
             last = max((call.left for call in calls[one.process.name] if call.writes), default=0.0)
             if (one.disk, one.run) in undos and one.moment < world.billing.put_back_at + START < last:
                 yield Claim.LOST_IN_UNDO
-    restored = [one.effect.moment for one in world.entries() if one.sign < 0 and one.effect.what == "created"]
-    if len(world.turns) > 1 and world.turns[1].load.takes_away and restored:
-        seconds = world.of_second()
-        if any(one.moment - START > restored[0] and one.process.name not in seconds for one in world.take_ups):
-            yield Claim.RESTORED_SERVICE
     for process, thawed, _ in world.frozen:
         mine = [one for one in world.take_ups if one.process is process][-1:]
         others = [one for one in world.take_ups for own in mine if (one.disk, one.run) == (own.disk, own.run)]
@@ -141,9 +136,7 @@ def _put_back(world: World) -> Iterator[Claim]:
 
 def _in_file(disk: Disk) -> Iterator[Claim]:
     (found,) = disk.all("reached")
-    for claim in (Claim.STOPPED_UNDONE, Claim.UNDO_UNDONE, Claim.PERSON, Claim.SET_OVER):
-        if found[claim.name.lower()]:
-            yield claim
+    yield from (claim for claim in Claim if claim.name.lower() in found.keys() and found[claim.name.lower()])  # noqa: SIM118 - of SQLite
     if disk.failed:
         yield Claim.COMMIT_FAILS
     if disk.forgot:

@@ -88,4 +88,8 @@ select
     exists (select 1 from undos join items using (run_id) where state = 'pending') as stopped_undone,
     exists (select 1 from undos where before is not null) as undo_undone,
     exists (select 1 from items where state = 'manual') as person,
-    exists (select 1 from refusals where reason like '%would set the balance over what earlier runs%') as set_over
+    exists (select 1 from refusals where reason like '%would set the balance over what earlier runs%') as set_over,
+    exists (
+        select 1 from undos join runs deletion on deletion.name = undone join runs later on later.run_id > deletion.run_id
+        where deletion.job = 'delete-services' and later.job = 'connect-service'
+    ) as restored_service

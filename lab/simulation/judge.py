@@ -59,10 +59,9 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
             if at > world.billing.put_back_at and sum(e.sign for e in own) <= 0 and row not in equal:
                 yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
     runs = {one.process.name: (one.disk, one.run) for one in world.take_ups}
-    # The file of a second load names ids, whoever has them by then.
-    others = runs.keys() - world.of_second()
-    for effect in (one for one in world.billing.ledger if one.maker not in {"", "before"} and one.who in others):
-        is_own = undone.get(runs[effect.who]) == runs.get(effect.maker)
+    undos = {who: whose for who, run in runs.items() if (whose := undone.get(run)) and whose[1]}
+    for effect in (one for one in world.billing.ledger if one.maker not in {"", "before"} and one.who in undos):
+        is_own = undos[effect.who] == runs.get(effect.maker)
         is_alike = not world.load.is_marked and world.load.row_of(effect) is not None
         # What leaves shortly after that moment may have been looked for before.
         if effect.left - _reads(world) > world.billing.put_back_at and not (is_own or is_alike):
@@ -86,7 +85,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
         differences = disk.differences()
         for row, (load, cells) in world.rows.items():
             # What others have made of a row without a mark is seen before its call where one question tells of many.
-            is_looked_for = load.is_marked or (load.has_money and world.schedule.by_many)
+            is_looked_for = load.is_marked or (load.op_type and world.schedule.by_many)
             own, whose = [e for e in entries if e.disk is disk and e.row == row], Counter[object]()
             for entry in own:
                 whose[entry.whose] += entry.sign
@@ -99,7 +98,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             looked = [e.left - _reads(world) if is_looked_for else begun[disk, e.run] for e in own]
             unseen = sum(any(then <= at <= e.left for at in backs) for e, then in zip(own, looked, strict=True))
             # What bears no mark may be found where somebody else has made it, unless it is money.
-            is_own = load.is_marked or load.has_money
+            is_own = load.is_marked or load.op_type
             total, least = whose.total(), stands[row] - less if is_own else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now: a copy
@@ -237,7 +236,7 @@ def _as_before(world: World) -> Iterator[str]:
     disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
     others = any(one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger)
     is_quiet = not (others or world.billing.lost or disk.was_put_back or disk.rows_in_doubt())
-    if not (world.load.has_money or world.load.is_repeatable) or len(world.disks) > 1 or not is_quiet:
+    if not (world.load.op_type or world.load.is_repeatable) or len(world.disks) > 1 or not is_quiet:
         return
     wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
     rows, moments = world.rows, {one.row: one.effect.moment for one in world.entries() if one.sign > 0}

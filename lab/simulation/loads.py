@@ -34,12 +34,11 @@ class Load:
     row_of: Callable[[Effect], int | None]
     given: Mapping[str, str] = field(default_factory=dict)
     way_back: Mapping[str, str] = field(default_factory=dict)
-    has_money: bool = False
     is_repeatable: bool = False
     shares: bool = True
     """Whether several rows may be about one account."""
     op_type: int = 0
-    """The type of operations that it enters."""
+    """The type of operations that it enters, 0 where it enters no money."""
     is_marked: bool = True
     """Whether the program can tell its own entries from those of others."""
     name: str = ""
@@ -83,7 +82,6 @@ _PAYMENT: Final = Load(
     "FinanceOperations",
     _by_kopecks,
     way_back={"way": "opposite"},
-    has_money=True,
     op_type=RECEIPT,
 )
 
@@ -94,7 +92,6 @@ _BALANCES: Final = Load(
     "FinanceOperations",
     _by_abonent,
     way_back={"way": "opposite", "type_8": "sets"},
-    has_money=True,
     op_type=SET_BALANCE,
     shares=False,
 )

@@ -412,7 +412,10 @@ class World:
     def entries(self, *, lost: bool = False) -> Iterator[Entry]:
         """The effects of rows, as the ledger has them, or those that the billing has lost."""
         of_process = {take_up.process.name: take_up for take_up in self.take_ups}
-        runs = self.runs()
+        runs: dict[tuple[Disk, str], tuple[int, Turn]] = {}
+        for disk, run in [(one, run) for one in self.disks for run in one.runs()]:
+            sign, turn = runs[disk, run["undone"]] if run["undone"] else (-1, self._turn_of(run["job"]))
+            runs[disk, run["name"]] = -sign, turn
         for effect in self.billing.lost if lost else self.billing.ledger:
             take_up = of_process.get(effect.who)
             if take_up is None:
@@ -428,21 +431,6 @@ class World:
             if (row := turn.load.row_of(effect)) is not None:
                 whose = (effect.after or effect.before).get("abonent_id")
                 yield Entry(effect, turn.before + row, take_up.disk, take_up.run, sign, effect.left, whose)
-
-    def runs(self) -> dict[tuple[Disk, str], tuple[int, Turn]]:
-        """The runs of all journals: whether each enters or, with -1, takes back, and for which load."""
-        found: dict[tuple[Disk, str], tuple[int, Turn]] = {}
-        for disk, run in [(one, run) for one in self.disks for run in one.runs()]:
-            sign, turn = found[disk, run["undone"]] if run["undone"] else (-1, self._turn_of(run["job"]))
-            found[disk, run["name"]] = -sign, turn
-        return found
-
-    def of_second(self) -> set[str]:
-        """The processes of the second load."""
-        runs = self.runs()
-        return {
-            one.process.name for one in self.take_ups if runs.get((one.disk, one.run), (1, self.turns[0]))[1].before
-        }
 
     def _turn_of(self, job: str) -> Turn:
         return next((one for one in self.turns if one.load.job == job), self.turns[0])
@@ -480,7 +468,7 @@ class World:
 
     def taken_away(self, effects: Iterable[Effect]) -> list[Effect]:
         """What somebody, or a second load, has deleted or reversed, of these effects."""
-        others = {"somebody"} | self.of_second()
+        others = {"somebody", *(one.effect.who for one in self.entries() if one.row > ROWS)}
         taken = (one for one in effects if one.model == self.load.model and one.who in others)
         return [one for one in taken if one.what == "deleted" or one.after.get("storno")]
 
@@ -628,7 +616,6 @@ class World:
         self.network.on_call.clear()
         for one in self.disks:
             for name in one.unfinished():
-                self.turn = self.runs()[one, name][1]
                 await self.to_the_end(one, f"of {one.name}", partial(Program.resume, name=name), known=one.but(name))
         await asyncio.sleep(10)
         self.billing.work_off()
@@ -859,7 +846,7 @@ class World:
                 billing.remove("UsersUsluga", sorted(services)[subscriber % len(services)], "somebody")
             case Kind.EQUAL:
                 values = dict(zip(load.header, self.table.cells[subscriber % len(self.table.cells)], strict=True))
-                if load.has_money:
+                if load.op_type:
                     self._somebody_enters(int(values[load.header[0]]), load.op_type, values["amount"])
 
     def _somebody_enters(self, subscriber: int, op_type: int, summa: str) -> None:
@@ -875,7 +862,7 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         reached: Counter[str] = Counter()
         seed = str(schedule.seed)
         load = LOADS[schedule.load]
-        if schedule.reverses and load.has_money:
+        if schedule.reverses and load.op_type:
             load = replace(load, way_back={**load.way_back, "way": "storno"})
         draws = random.Random(f"{seed} world")
         accounts = schedule.accounts if load.shares else schedule.rows
