@@ -62,7 +62,8 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
     undos = {who: whose for who, run in runs.items() if (whose := undone.get(run)) and whose[1]}
     for effect in (one for one in world.billing.ledger if one.maker not in {"", "before"} and one.who in undos):
         is_own = undos[effect.who] == runs.get(effect.maker)
-        is_alike = not world.load.is_marked and world.load.row_of(effect) is not None
+        # Without a mark, money of the same sum and what names the row are not told from those of others.
+        is_alike = not world.load.is_marked and (world.load.op_type or world.load.row_of(effect) is not None)
         # What leaves shortly after that moment may have been looked for before.
         if effect.left - _reads(world) > world.billing.put_back_at and not (is_own or is_alike):
             yield f"{effect.who} has {effect.what} {effect.pk} of {effect.model}, which is another's"
