@@ -72,7 +72,7 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
     taken_away, lost = world.taken_away(world.billing.ledger), list(world.entries(lost=True))
-    gone = {one.pk for one in taken_away}
+    gone, rows = {one.pk for one in taken_away}, world.rows
     entered = {e.row for e in (*entries, *lost)}
     services = {row_of_comment(one) for one in world.billing.tables["UsersUsluga"].values()}
     services -= {world.load.row_of(one) for one in world.billing.lost}
@@ -84,7 +84,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         differences = disk.differences()
-        for row, (load, cells) in world.rows.items():
+        for row, (load, cells) in rows.items():
             # What others have made of a row without a mark is seen before its call where one question tells of many.
             is_looked_for = load.is_marked or (load.op_type and world.schedule.by_many)
             own, whose = [e for e in entries if e.disk is disk and e.row == row], Counter[object]()
@@ -114,7 +114,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             is_gone = load.takes_away and (row - 1) % ROWS + 1 not in services
             if stands[row] and row not in entered and not is_gone:
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
-    for row in {entry.row for entry in entries if world.rows[entry.row][0].is_marked}:
+    for row in {entry.row for entry in entries if rows[entry.row][0].is_marked}:
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             late = second.left - first.effect.moment
             is_other = first.whose != second.whose or first.disk is second.disk or -1 in {first.sign, second.sign}
