@@ -113,6 +113,7 @@ FOUND: Final = [
         90_000_376,
     ),
     ("the same, of several accounts", 90_000_563),
+    ("what came late was gone for an undo, whose look was answered long after it had been asked", 90_300_226),
     ("the judge: a payment that somebody has reversed, and its opposite, are no money of a run", 90_100_210),
     ("the judge: what an undo restores is in the stacks when the next list is made", 90_100_242),
 ]
