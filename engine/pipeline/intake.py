@@ -277,7 +277,7 @@ class Intake:
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
-        """The prepared rows. Entered is gone only for a look that begins after the settle delay since its answer."""
+        """The prepared rows. A row is gone only for a look that begins after the settle delay since its answer."""
         began, prepared, left = anyio.current_time(), await self._judged(rows), 0.0
         if prepared.gone_at:
             left = until_shown(prepared.gone_at, policy_with(Policy(), self._run.policy, ALL).settle)
