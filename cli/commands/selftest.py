@@ -134,10 +134,10 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     drawn = secrets.randbelow(SEEDS) if seed is None else seed
     screen = Screen(Voice(as_json=as_json))
     if simulate is not None:
-        from lab.simulation.campaign import REVERSALS
+        from lab.simulation.campaign import SECONDS
 
         # From there on schedules of all kinds are among them.
-        first, limit = REVERSALS + drawn if seed is None else seed, math.inf if minutes == MINUTES else minutes
+        first, limit = SECONDS + drawn if seed is None else seed, math.inf if minutes == MINUTES else minutes
         raise SystemExit(run_simulation(first, simulate, limit, screen))
     own_rows = None if rows == ROWS else str(rows)
     if fleet:

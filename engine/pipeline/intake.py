@@ -277,16 +277,17 @@ class Intake:
         return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
-        """The prepared rows. What has been entered is gone only once the settle delay since its answer is over."""
-        prepared, left = await self._judged(rows), 0.0
+        """The prepared rows. A row is gone only for a look that begins after the settle delay since its answer."""
+        began, prepared, left = anyio.current_time(), await self._judged(rows), 0.0
         if prepared.gone_at:
             left = until_shown(prepared.gone_at, policy_with(Policy(), self._run.policy, ALL).settle)
-        if left <= 0:
+        # The answers may have come long after the questions.
+        if not prepared.gone_at or left + anyio.current_time() - began <= 0:
             return prepared
         is_streamed = self._run.approved_at is not None
         if not is_streamed:
             self._progress.hold(_NOT_YET_SHOWN)
-        await anyio.sleep(left)
+        await anyio.sleep(max(left, 0.0))
         if not is_streamed:
             self._progress.hold(None)
         return await self._judged(rows)

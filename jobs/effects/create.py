@@ -404,6 +404,7 @@ class CreateEffect(CallEffect):
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """Also the operations that have come to an account since the list was made, where its balance is set.
 
+        The last one of the list has to be there: else the billing was put back, and what it took back stands again.
         Those that a person was shown who has decided that the row is sent are no news. Of an item in effect those
         before its own operation: their sums are overwritten. Where a balance is set back, it has to be that of the
         plan, for a payment made after that would be lost. An operation that is taken back has to be there. Raises
@@ -420,13 +421,18 @@ class CreateEffect(CallEffect):
         sets = [pair for pair in pairs if pair[1].newest is not None and pair[0].item_id not in reasons]
         last: dict[int, int] = {}
         for _, payload in sets:
-            newest = payload.newest or 0
-            last[payload.abonent] = min(newest, last.get(payload.abonent, newest))
+            before = max((payload.newest or 0) - 1, 0)
+            last[payload.abonent] = min(before, last.get(payload.abonent, before))
         newer = await operations_since(self._gateway, last)
         for item, payload in sets:
-            if payload.abonent not in newer:
-                continue
             own = int(item.answer or 0) if item.state.in_effect else 0
+            if payload.newest and not own and all(one.op_id != payload.newest for one in newer[payload.abonent]):
+                reasons[item.item_id] = said(
+                    "changed since the list was made: operation {id}, the last one of the account, is not there any "
+                    "more. Was the billing put back from its backup? Then run the row again",
+                    id=payload.newest,
+                )
+                continue
             shown = {*item.seen, *payload.there}
             others = [
                 one

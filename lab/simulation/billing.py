@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from itertools import pairwise
+from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -85,6 +87,10 @@ class Effect:
     """When the call of it had left its caller."""
     lost: float = 0.0
     """When the billing was put back to before it."""
+    maker: str = ""
+    """Who has created what is deleted or reversed."""
+    over: tuple[int, ...] = ()
+    """The operations of its account, since its balance was set last, over which it sets the balance."""
 
 
 @dataclass
@@ -106,6 +112,9 @@ class Billing:
     _last: dict[str, int] = field(default_factory=dict)
     _stack: list[tuple[float, float, str, str, int, Fields]] = field(default_factory=list)
     _of_abonent: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    _makers: dict[tuple[str, int], str] = field(default_factory=dict)
+    _since: dict[int, list[int]] = field(default_factory=dict)
+    """By subscriber, the operations since the balance of the account was set."""
     _left: float = 0.0
 
     # ---- what people and tests do ----
@@ -120,7 +129,7 @@ class Billing:
 
     def remove(self, model: str, pk: int, who: str) -> None:
         before = self.tables[model].pop(pk)
-        self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}, self._left))
+        self._note(who, "deleted", model, pk, before, {}, maker=self._makers[model, pk])
 
     def put_back(self, anew: "Billing", moment: float) -> None:
         """Become what it was at a moment, from `anew`, which is as it was at first; what came since is lost.
@@ -133,7 +142,7 @@ class Billing:
             for due, left, who, model, pk, values in self._stack
         ]
         self.lost += [replace(one, lost=self.clock()) for one in (*self.ledger[len(kept) :], *waiting)]
-        self.tables, self._of_abonent, self._last = {name: {} for name in MODELS}, {}, {}
+        self.tables, self._of_abonent, self._last, self._since = {name: {} for name in MODELS}, {}, {}, {}
         for model, table in anew.tables.items():
             for pk, values in table.items():
                 self._create("before", model, pk, values)
@@ -152,6 +161,15 @@ class Billing:
     def balance(self, account: int) -> Decimal:
         found = self.tables["AdminAccounts"][account]
         return Decimal(found["ostatok"]) + Decimal(found["debit"]) - Decimal(found["credit"])
+
+    def had(self, number: str, since: float, until: float) -> set[int]:
+        """The subscribers who had a contract number, at first that of their id, within some time."""
+        given = [(one.moment, one.pk) for one in self.ledger if one.after.get("contract_number") == number]
+        spans = pairwise([(0.0, int(number)), *given, (inf, 0)])
+        lost = (one for one in self.lost if one.after.get("contract_number") == number)
+        return {pk for (at, pk), (end, _) in spans if at <= until and since <= end} | {
+            one.pk for one in lost if one.moment <= until and since <= one.lost
+        }
 
     # ---- what comes over the wire ----
 
@@ -297,15 +315,17 @@ class Billing:
         self._last[model] = max(self._last.get(model, 0), pk)
         if "abonent_id" in values:
             self._of_abonent.setdefault((model, str(values["abonent_id"])), []).append(pk)
+        self._makers[model, pk], over = who, tuple[int, ...]()
         if model == "FinanceOperations":
             self._post(values)
-        self.ledger.append(Effect(self.clock(), who, "created", model, pk, {}, dict(values), self._left))
+            over = self._set_over(pk, values)
+        self._note(who, "created", model, pk, {}, dict(values), over=over)
 
     def _save(self, who: str, model: str, pk: int, values: Fields) -> None:
         kept = self.tables[model][pk]
         before = {name: kept[name] for name in values}
         kept.update(values)
-        self.ledger.append(Effect(self.clock(), who, "saved", model, pk, before, dict(values), self._left))
+        self._note(who, "saved", model, pk, before, dict(values))
 
     def _reverse(self, who: str, pk: int) -> None:
         """The storno of an operation; one that has set a balance leaves it."""
@@ -314,7 +334,20 @@ class Billing:
         back = {**kept, "op_summa": str(-Decimal(str(kept["op_summa"])))}
         if kept["op_type_id"] != SET_BALANCE or self.adds:
             self._post(back)
-        self.ledger.append(Effect(self.clock(), who, "reversed", "FinanceOperations", pk, {}, back, self._left))
+        maker = self._makers["FinanceOperations", pk]
+        self._note(who, "reversed", "FinanceOperations", pk, {}, back, maker=maker)
+
+    def _note(self, who: str, what: str, model: str, pk: int, before: Fields, after: Fields, **more: Any) -> None:  # noqa: ANN401
+        self.ledger.append(Effect(self.clock(), who, what, model, pk, before, after, self._left, **more))
+
+    def _set_over(self, pk: int, operation: Fields) -> tuple[int, ...]:
+        whose, abonents = operation["abonent_id"], self.tables["Abonents"]
+        if operation["op_type_id"] != SET_BALANCE:
+            self._since.setdefault(whose, []).append(pk)
+            return ()
+        account = abonents[whose]["account_id"]
+        sharers = [one for one in self._since if abonents[one]["account_id"] == account]
+        return tuple(each for one in sharers for each in self._since.pop(one))
 
     def _post(self, operation: Fields) -> None:
         abonent = self.tables["Abonents"][operation["abonent_id"]]

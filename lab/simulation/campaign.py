@@ -29,7 +29,18 @@ from lab.simulation.journal import Death, Disk
 from lab.simulation.judge import judge
 from lab.simulation.loop import START
 from lab.simulation.network import ARRIVES, Fault, Sent
-from lab.simulation.story import IN_FLIGHT, Kind, Schedule, Then, World, draw, play
+from lab.simulation.story import (
+    IN_FLIGHT,
+    Kind,
+    Schedule,
+    Then,
+    World,
+    draw,
+    play,
+    with_backups,
+    with_reversals,
+    with_second,
+)
 
 # ---- claims -------------------------------------------------------------------------------------------------------
 
@@ -71,6 +82,8 @@ class Claim(StrEnum):
     OWED_AGAIN = "what was lost is entered once more"
     REVERSED = "an operation is reversed by storno"
     LOST_IN_UNDO = "an undo works when the billing is put back"
+    SET_OVER = "an opening balance is refused over what an earlier run has entered"
+    RESTORED_SERVICE = "a load comes again after the undo of a deletion has restored its services"
 
 
 def _note(world: World) -> None:
@@ -123,9 +136,7 @@ def _put_back(world: World) -> Iterator[Claim]:
 
 def _in_file(disk: Disk) -> Iterator[Claim]:
     (found,) = disk.all("reached")
-    for claim in (Claim.STOPPED_UNDONE, Claim.UNDO_UNDONE, Claim.PERSON):
-        if found[claim.name.lower()]:
-            yield claim
+    yield from (claim for claim in Claim if claim.name.lower() in found.keys() and found[claim.name.lower()])  # noqa: SIM118 - of SQLite
     if disk.failed:
         yield Claim.COMMIT_FAILS
     if disk.forgot:
@@ -195,6 +206,8 @@ BACKUPS: Final = 70_000_000
 """The seed from which on a billing may be put back from its backup, and a later file of the same rows be entered."""
 REVERSALS: Final = 80_000_000
 """The seed from which on operations may be taken back by storno, and the billing be put back meanwhile."""
+SECONDS: Final = 90_000_000
+"""The seed from which on a second load of another kind may come after the first."""
 CHUNK: Final = 10
 """Schedules that a process plays before it says what they have come to."""
 ENOUGH: Final = 2000
@@ -257,8 +270,10 @@ class Campaign:
 def drawn(seed: int) -> Schedule:
     if seed >= FLEET and seed % WIRED == 1:
         return draw_fleet(seed)
-    by_many = seed >= BY_MANY and seed % WIRED == 2  # noqa: PLR2004
-    return draw(seed, wire=seed % WIRED == 0, by_many=by_many, backups=seed >= BACKUPS, reversals=seed >= REVERSALS)
+    schedule = draw(seed, wire=seed % WIRED == 0, by_many=seed >= BY_MANY and seed % WIRED == 2)  # noqa: PLR2004
+    for since, changed in ((BACKUPS, with_backups), (REVERSALS, with_reversals), (SECONDS, with_second)):
+        schedule = changed(schedule) if seed >= since else schedule
+    return schedule
 
 
 def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: int | None = None) -> None:
@@ -267,7 +282,7 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
     Each of the processes, by default one a core, has every so-many-th chunk of the seeds: what the campaign comes to
     does not depend on how many there are.
     """
-    chunks = [seeds[begin : begin + CHUNK] for begin in range(0, len(seeds), CHUNK)]
+    chunks = _chunks(seeds)
     processes = min(processes or len(os.sched_getaffinity(0)), len(chunks))
     until = time.monotonic() + seconds
     if processes <= 1:
@@ -275,7 +290,7 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
             campaign.add(part)
         return
     with ExitStack() as stack:
-        pipes = [stack.enter_context(_elsewhere(chunks[first::processes], until)) for first in range(processes)]
+        pipes = [stack.enter_context(_elsewhere(seeds, first, processes, until)) for first in range(processes)]
         for turn in range(len(chunks)):
             line = pipes[turn % processes].readline()
             if not line and time.monotonic() < until:
@@ -283,6 +298,10 @@ def run(campaign: Campaign, seeds: range, seconds: float = math.inf, processes: 
             if not line:
                 break
             campaign.add(msgspec.json.decode(line, type=Campaign))
+
+
+def _chunks(seeds: range) -> list[range]:
+    return [seeds[begin : begin + CHUNK] for begin in range(0, len(seeds), CHUNK)]
 
 
 def _parts(chunks: Sequence[range], until: float) -> Iterator[Campaign]:
@@ -319,28 +338,23 @@ def _parts(chunks: Sequence[range], until: float) -> Iterator[Campaign]:
 
 
 @contextmanager
-def _elsewhere(chunks: Sequence[range], until: float) -> Iterator[IO[bytes]]:
-    """A process that plays chunks: its pipe, with a line for each. Raises `RuntimeError` where it fails."""
-    wanted = msgspec.json.encode([[(one.start, one.stop) for one in chunks], until if until < math.inf else None])
+def _elsewhere(seeds: range, first: int, processes: int, until: float) -> Iterator[IO[bytes]]:
+    """A process that plays every so-many-th chunk: its pipe, with a line for each."""
     # A group of its own: Ctrl-C is heard here, which ends it; it ends by itself where nobody reads its pipe.
-    with subprocess.Popen(  # noqa: S603 - this very module
-        [sys.executable, "-P", "-m", __name__], stdin=PIPE, stdout=PIPE, process_group=0
-    ) as process:
-        assert process.stdin is not None  # noqa: S101
+    command = [sys.executable, "-P", "-m", __name__, *map(str, (until, seeds.start, seeds.stop, first, processes))]
+    with subprocess.Popen(command, stdout=PIPE, process_group=0) as process:  # noqa: S603 - this very module
         assert process.stdout is not None  # noqa: S101
         try:
-            with process.stdin as pipe:
-                pipe.write(wanted)
             yield process.stdout
         finally:
             process.kill()
 
 
 def _work() -> None:
-    """Play the chunks that stand on standard input, as long as somebody reads what they come to."""
+    """Play the chunks that the command line names, as long as somebody reads what they come to."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    chunks, until = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[list[tuple[int, int]], float | None])
-    for part in _parts([range(*one) for one in chunks], math.inf if until is None else until):
+    start, stop, first, processes = map(int, sys.argv[2:])
+    for part in _parts(_chunks(range(start, stop))[first::processes], float(sys.argv[1])):
         sys.stdout.buffer.write(msgspec.json.encode(part) + b"\n")
         sys.stdout.buffer.flush()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from msgspec.json import decode
 
@@ -124,6 +124,7 @@ class FleetProgram(Program):
     """The program in a process of a machine."""
 
     call_seconds: float = CALL
+    is_alone: bool = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
@@ -138,13 +139,6 @@ class FleetProgram(Program):
         """Requests of other machines are served while the run is sent."""
         async with under_control(run, journal, live):
             yield
-
-    async def begin(self) -> Outcome:
-        """Begin a run of the table, whatever else is under way."""
-        async with self.opened() as (journal, gateway):
-            job = await self._job(gateway, journal)
-            new = self.new_run(job, self.given)
-            return await self._work(await journal.create_run(new), job, journal, fresh=True)
 
     async def ask(self, name: str, command: str, who: str) -> tuple[str, str, Handed]:
         """Ask the process that works on a run, through the journal."""
@@ -248,7 +242,7 @@ class FleetWorld(World):
     async def _goes_on(self, machine: str, table: Table) -> None:
         name, program = self.name_of(table), self.new_process(machine, table)
         self.main, self.program = program.process, program
-        await self.live(program, partial(program.resume, name) if name else program.begin)
+        await self.live(program, partial(program.resume, name) if name else program.run)
         if not any(one.process is program.process for one in self.take_ups):
             await asyncio.sleep(REFUSED)
 
@@ -298,42 +292,35 @@ class FleetWorld(World):
             return
         loop.happened(f"{machine}: {event.kind}")
         self.reached[event.kind] += 1
+        lasts: dict[StrEnum, float] = {Blow.SLEEP: 900**much, Blow.POWER: 60.0}
+        lasts |= dict.fromkeys((Blow.FREEZE, Blow.SWALLOW), 0.3 * 300**much)
+        seconds, in_half = lasts.get(event.kind, 0.0), bool(int(much * 1000) % 2)
         if event.kind in LASTING:
-            lasts: dict[StrEnum, float] = {
-                Blow.FREEZE: 0.3 * 300**much,
-                Blow.SWALLOW: 0.3 * 300**much,
-                Blow.SLEEP: 900**much,
-                Blow.POWER: 60.0,
-            }
-            self.blows.append((loop.now, loop.now + lasts.get(event.kind, 0.0), event.kind, machine))
+            self.blows.append((loop.now, loop.now + seconds, event.kind, machine))
         match event.kind:
             case Blow.KILL | Blow.POWER:
                 process.lost_power = event.kind is Blow.POWER
                 process.fuse = 1 + int(much * 60)
                 if event.kind is Blow.POWER:
                     self.starts[machine] += 1
-                    self._goes_down(machine, 60.0, lambda one: setattr(one, "fuse", process.fuse))
+                    self._goes_down(machine, seconds, lambda one: setattr(one, "fuse", process.fuse))
             case Blow.FREEZE:
-                seconds = 0.3 * 300**much
                 # Its processes alone, or its kernel too, as where a virtual machine is stopped.
-                is_silent = bool(int(much * 1000) % 2)
-                self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds), is_silent=is_silent)
+                self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds), is_silent=in_half)
             case Blow.SLEEP:
-                seconds = 900**much
                 self._goes_down(machine, seconds, lambda one: loop.sleep(one, seconds), is_silent=True)
-                if int(much * 1000) % 2:
-                    # It wakes up with the time at which it fell asleep.
-                    self._sets_clock(machine, -seconds)
+                # It wakes up with the time at which it fell asleep.
+                self._sets_clock(machine, -seconds * in_half)
             case Blow.WALL:
                 self._sets_clock(machine, (much - 0.5) * 7200)
             case Blow.CUT:
                 server.end_sessions(machine)
                 if much > 0.5:  # noqa: PLR2004
                     # As where a machine is moved to another host.
-                    seconds = 30 ** (2 * much - 1)
-                    self._goes_down(machine, seconds, lambda one: loop.freeze(one, seconds))
+                    moved = 30 ** (2 * much - 1)
+                    self._goes_down(machine, moved, lambda one: loop.freeze(one, moved))
             case Blow.SWALLOW:
-                server.swallow(machine, 0.3 * 300**much)
+                server.swallow(machine, seconds)
             case Blow.NO_BILLING:
                 self.network.cut_off.add(machine)
                 loop.call_later(1 + much * 60, self.network.cut_off.discard, machine)
@@ -381,14 +368,12 @@ class FleetWorld(World):
             program = self.new_process(machine, table)
             await self.live(program, partial(self._resumes, program, name))
 
-    async def _resumes(self, program: FleetProgram, name: str) -> Any:  # noqa: ANN401
+    async def _resumes(self, program: FleetProgram, name: str) -> Outcome:
         try:
             return await program.resume(name)
-        except BillingHeld:
-            self._reaches("a machine is refused while another one works on the billing")
-            raise
-        except RunHeld:
-            self._reaches("a machine is refused while another one works on the run")
+        except (BillingHeld, RunHeld) as error:
+            what = "billing" if isinstance(error, BillingHeld) else "run"
+            self._reaches(f"a machine is refused while another one works on the {what}")
             raise
 
     async def _ask(self, machine: str, much: float) -> None:

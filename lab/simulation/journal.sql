@@ -7,7 +7,7 @@ where type = 'table' and name not like 'sqlite%' and name not in ('states', 'tra
 
 -- name: runs
 -- Those that were not given up, the oldest first. `undone` is the run that one takes back, `open` counts rows.
-select name, job, approved_at, ended_at, parameters ->> 'run' as undone, frozen_at,
+select name, job, approved_at, ended_at, parameters ->> 'run' as undone, frozen_at, parameters ->> 'enter' as enter,
     (select count(*) from items where run_id = runs.run_id and state in (select state from states where open)) as open
 from runs where discarded_at is null order by run_id
 
@@ -87,4 +87,9 @@ with undos as (
 select
     exists (select 1 from undos join items using (run_id) where state = 'pending') as stopped_undone,
     exists (select 1 from undos where before is not null) as undo_undone,
-    exists (select 1 from items where state = 'manual') as person
+    exists (select 1 from items where state = 'manual') as person,
+    exists (select 1 from refusals where reason like '%would set the balance over what earlier runs%') as set_over,
+    exists (
+        select 1 from undos join runs deletion on deletion.name = undone join runs later on later.run_id > deletion.run_id
+        where deletion.job = 'delete-services' and later.job = 'connect-service'
+    ) as restored_service

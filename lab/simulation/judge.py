@@ -10,9 +10,10 @@ from decimal import Decimal
 from itertools import pairwise
 from math import inf
 
-from lab.simulation.billing import RECEIPT, Effect
+from lab.simulation.billing import RECEIPT
+from lab.simulation.loads import row_of_comment
 from lab.simulation.loop import START
-from lab.simulation.story import IN_FLIGHT, Entry, World
+from lab.simulation.story import IN_FLIGHT, ROWS, Entry, World
 
 LOOKS = 0.25  # seconds before a call within which what others have entered need not be seen
 OLD_EPOCH = 1.2  # seconds after a taking up within which the process before may still send, where it has no lease
@@ -39,18 +40,14 @@ def _reads(world: World) -> float:
 
 def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
     """Where the billing was put back, a row counts as entered that it shows, and an undo takes back what it shows."""
-    # What bears no mark counts as an equal one that had its id before.
-    alike = {(e.effect.pk, e.row) for e in entries if not world.load.is_marked}
-    again = [e for e in world.entries(lost=True) if (e.effect.pk, e.row) in alike]
-    there = {(e.disk, e.run, e.row) for e in (*entries, *again)}
+    there = {(e.disk, e.run, e.row) for e in entries}
     equal = {world.load.row_of(one) for one in world.billing.ledger if one.who == "somebody"}
-    # What bears no mark is not told from an equal one of somebody else.
-    mistaken = set[object]() if world.load.is_marked else equal
     undone = {(disk, run["name"]): (disk, run["undone"]) for disk in world.disks for run in disk.runs()}
     trusted = [one for one in world.disks if world.billing.lost and not one.was_put_back]
     for entry in (one for one in entries if one.sign < 0 and one.disk in trusted):
         disk, run = undone[entry.disk, entry.run]
-        is_there = (disk, run, entry.row) in there or entry.row in mistaken
+        # What bears no mark is not told from an equal one.
+        is_there = (disk, run, entry.row) in there or not world.load.is_marked or entry.row > ROWS
         if entry.left - _reads(world) > world.billing.put_back_at and not is_there:
             yield f"row {entry.row} of run {run} is taken back, and the billing has lost it before"
     for disk in trusted:
@@ -62,37 +59,34 @@ def _put_back(world: World, entries: list[Entry]) -> Iterator[str]:
             if at > world.billing.put_back_at and sum(e.sign for e in own) <= 0 and row not in equal:
                 yield f"row {row} is left out of run {found['name']}, and the billing has lost it"
     runs = {one.process.name: (one.disk, one.run) for one in world.take_ups}
-    made = defaultdict[tuple[str, int], set[object]](set)
-    for one in (*world.billing.ledger, *(entry.effect for entry in again)):
-        if one.what == "created":
-            made[one.model, one.pk].add(runs.get(one.who))
-    for effect in world.billing.ledger:
-        run, makers = runs.get(effect.who), made[effect.model, effect.pk]
+    undos = {who: whose for who, run in runs.items() if (whose := undone.get(run)) and whose[1]}
+    for effect in (one for one in world.billing.ledger if one.maker not in {"", "before"} and one.who in undos):
+        is_own = undos[effect.who] == runs.get(effect.maker)
+        # Without a mark, money of the same sum and what names the row are not told from those of others.
+        is_alike = not world.load.is_marked and (world.load.op_type or world.load.row_of(effect) is not None)
         # What leaves shortly after that moment may have been looked for before.
-        is_taken = effect.what in {"deleted", "reversed"} and effect.left - _reads(world) > world.billing.put_back_at
-        is_mistaken = world.load.row_of(effect) in mistaken
-        if is_taken and run and makers and undone.get(run) not in makers and not is_mistaken:
+        if effect.left - _reads(world) > world.billing.put_back_at and not (is_own or is_alike):
             yield f"{effect.who} has {effect.what} {effect.pk} of {effect.model}, which is another's"
 
 
 def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     """No row's effect twice, and none lost that is called accepted."""
     taken_away, lost = world.taken_away(world.billing.ledger), list(world.entries(lost=True))
-    gone = {one.pk for one in taken_away}
-    # What was deleted was there: by the program, or by somebody, for a load that deletes it.
-    deleted = [one for one in (*world.billing.ledger, *world.billing.lost) if one.what == "deleted"]
-    entered = {e.row for e in (*entries, *lost)} | {world.load.row_of(one) for one in deleted}
+    gone, rows = {one.pk for one in taken_away}, world.rows
+    entered = {e.row for e in (*entries, *lost)}
+    services = {row_of_comment(one) for one in world.billing.tables["UsersUsluga"].values()}
+    services -= {world.load.row_of(one) for one in world.billing.lost}
     restored = {one.pk for one in world.taken_away(world.billing.lost)}
     given = {one.after.get("contract_number") for one in world.billing.ledger}
     begun = {(one.disk, one.run): one.moment - START for one in reversed(world.take_ups)}
     for disk in world.disks:
         for found in disk.all("twice"):
             yield f"row {found['line'] - 1} stands {found['times']} times in {disk.name}"
-        # What others have made of a row without a mark is seen before its call where one question tells of many.
-        is_looked_for = world.load.is_marked or (world.load.has_money and world.schedule.by_many)
         stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         differences = disk.differences()
-        for row in range(1, len(world.table.cells) + 1):
+        for row, (load, cells) in rows.items():
+            # What others have made of a row without a mark is seen before its call where one question tells of many.
+            is_looked_for = load.is_marked or (load.op_type and world.schedule.by_many)
             own, whose = [e for e in entries if e.disk is disk and e.row == row], Counter[object]()
             for entry in own:
                 whose[entry.whose] += entry.sign
@@ -105,21 +99,22 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             looked = [e.left - _reads(world) if is_looked_for else begun[disk, e.run] for e in own]
             unseen = sum(any(then <= at <= e.left for at in backs) for e, then in zip(own, looked, strict=True))
             # What bears no mark may be found where somebody else has made it, unless it is money.
-            is_own = world.load.is_marked or world.load.has_money
+            is_own = load.is_marked or load.op_type
             total, least = whose.total(), stands[row] - less if is_own else -1
             # A journal that was put back may know less than the billing has, and never more. A run that somebody has
             # ended leaves its rows in doubt to a person. A contract number may be another subscriber's by now: a copy
             # from before its row was read reads it for them, which is not promised to be noticed.
-            may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
+            may_be_more = disk.was_put_back or row in in_doubt or not load.is_marked
             more = sum(entry.effect.pk in gone for entry in own)
-            owners = len(whose) if disk.was_put_back and world.table.cells[row - 1][0] in given else 1
+            owners = len(whose) if disk.was_put_back and cells[0] in given else 1
             most = more + again + (max(owners, stands[row]) if may_be_more else stands[row])
             if not least <= total <= most or max(whose.values(), default=0) > 1 + more + unseen + differences[row]:
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in own]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
-            if stands[row] and row not in entered:
+            is_gone = load.takes_away and (row - 1) % ROWS + 1 not in services
+            if stands[row] and row not in entered and not is_gone:
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
-    for row in {entry.row for entry in entries} if world.load.is_marked else ():
+    for row in {entry.row for entry in entries if rows[entry.row][0].is_marked}:
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             late = second.left - first.effect.moment
             is_other = first.whose != second.whose or first.disk is second.disk or -1 in {first.sign, second.sign}
@@ -127,6 +122,40 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
             is_frozen = world.has_thawed(second.effect.who, second.left - LOOKS, second.left)
             if late > LOOKS and not (is_other or is_gone or is_frozen):
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
+
+
+def _second(world: World, entries: list[Entry]) -> Iterator[str]:
+    """What one load has entered, the other does not replace without a word, and it does not come to stand twice."""
+    if len(world.turns) == 1:
+        return
+    by_word = {(disk, run["name"]) for disk in world.disks for run in disk.runs() if run["enter"]}
+    mine, gone = {one.effect.pk: one for one in entries}, {one.pk for one in world.taken_away(world.billing.ledger)}
+    # What somebody has reversed does not count, with what takes it back; and where an id is given again the list does
+    # not know that the billing was put back.
+    unsure = gone | {one.pk for one in world.billing.lost} - mine.keys()
+    for entry in (one for one in entries if one.sign > 0 and one.effect.over and (one.disk, one.run) not in by_word):
+        came = [mine[pk].effect for pk in entry.effect.over if pk in mine]
+        since = entry.left - _reads(world)
+        shown, sums = (
+            sum(Decimal(one.after["op_summa"]) for one in came if one.moment < until) for until in (since, inf)
+        )
+        is_sure = unsure.isdisjoint(entry.effect.over) and not since < world.billing.put_back_at <= entry.left
+        if shown and sums and is_sure:
+            yield f"row {entry.row} of run {entry.run} has set a balance over {sums} of another run"
+    begun = [one.moment - START for one in world.take_ups]
+    stands, taken_back = world.disks[0].rows_that_stand(), {e.effect.pk: e.row - ROWS for e in entries if e.sign < 0}
+    seen: dict[int | None, float] = {None: inf}
+    for effect in world.billing.ledger:
+        if effect.what == "created" and effect.pk in world.billing.tables["UsersUsluga"]:
+            row = row_of_comment(effect.after)
+            if effect.left - _reads(world) > max(seen.get(row, inf), world.billing.put_back_at):
+                yield f"the service of row {row} is connected twice"
+            seen.setdefault(row, effect.moment)
+            # What is in the stacks when a list is made is not seen.
+            is_unseen = any(effect.left < moment < effect.moment + _reads(world) for moment in begun)
+            is_over = row and row == taken_back.get(effect.pk) and not stands[row]
+            if is_over and not (is_unseen or world.billing.lost):
+                yield f"the service of row {row} is restored, and its load is taken back"
 
 
 def _undone(world: World, entries: list[Entry]) -> Iterator[str]:
@@ -157,28 +186,20 @@ def _order(world: World, entries: list[Entry]) -> Iterator[str]:
 
 def _right(world: World, entries: list[Entry]) -> Iterator[str]:
     """Each entry has type and sum as the journal says, and is of the subscriber who has the number of its row."""
-    sent = {disk: disk.sent() for disk in world.disks}
+    sent, rows = {disk: disk.sent() for disk in world.disks}, world.rows
     undos = {run["name"] for disk in world.disks for run in disk.runs() if run["undone"]}
-    of_number = defaultdict[object, list[tuple[float, int]]](list)
-    for one in world.billing.ledger:
-        of_number[one.after.get("contract_number")].append((one.moment, one.pk))
-    lost = defaultdict[object, list[Effect]](list)
-    for one in world.billing.lost:
-        lost[one.after.get("contract_number")].append(one)
+    given = {one.after.get("contract_number") for one in world.billing.ledger}
     for entry in entries:
-        if world.load.op_type and entry.effect.after["op_type_id"] != world.load.op_type:
+        load, (number, *_) = rows[entry.row]
+        if load.op_type and entry.effect.after["op_type_id"] != load.op_type:
             yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
         row = sent[entry.disk].get((entry.run, entry.row))
         if row and row["amount"] and Decimal(row["amount"]) != (found := Decimal(entry.effect.after["op_summa"])):
             yield f"row {entry.row} of run {entry.run} has {row['amount']} in the journal, and {found} in the billing"
-        number = world.table.cells[entry.row - 1][0]
-        if entry.run in undos or number not in of_number:
-            continue
-        changes = [(0.0, int(number)), *of_number[number], (inf, 0)]
         read = entry.left - _reads(world)
-        has = {pk for (at, pk), (end, _) in pairwise(changes) if at <= entry.left and read <= end}
-        has |= {one.pk for one in lost[number] if one.moment <= entry.left and read <= one.lost}
-        if entry.whose not in has and not world.has_thawed(entry.effect.who, read, entry.left):
+        if entry.run in undos or number not in given or entry.whose in world.billing.had(number, read, entry.left):
+            continue
+        if not world.has_thawed(entry.effect.who, read, entry.left):
             yield f"row {entry.row} for number {number} was entered for subscriber {entry.whose}, who has another one"
 
 
@@ -216,17 +237,20 @@ def _as_before(world: World) -> Iterator[str]:
     disk, tables = world.disks[0], world.billing.tables["AdminAccounts"]
     others = any(one.who == "somebody" and "deleted" not in one.after for one in world.billing.ledger)
     is_quiet = not (others or world.billing.lost or disk.was_put_back or disk.rows_in_doubt())
-    if not (world.load.has_money or world.load.is_repeatable) or len(world.disks) > 1 or not is_quiet:
+    if not (world.load.op_type or world.load.is_repeatable) or len(world.disks) > 1 or not is_quiet:
         return
     wanted = dict.fromkeys(tables, Decimal(0)) if world.load.is_repeatable else dict(world.before)
-    for row, source in disk.sources_that_stand():
-        table = world.files.get(source, world.table)
-        whose, value, *_ = table.cells[table.numbers.index(row)]
+    rows, moments = world.rows, {one.row: one.effect.moment for one in world.entries() if one.sign > 0}
+    for row, source in sorted(disk.sources_that_stand(), key=lambda one: moments.get(one[0], 0.0)):
+        load, (whose, value, *_) = rows[row]
+        if source in world.files:
+            table = world.files[source]
+            whose, value, *_ = table.cells[table.numbers.index(row)]
         # A later file has the whole sum of a row.
-        on_top = wanted if world.load.op_type == RECEIPT else world.before if world.load.adds else {}
+        on_top = wanted if load.op_type == RECEIPT else world.before if load.adds else {}
         wanted[int(whose)] = Decimal(value) + on_top.get(int(whose), 0)
-    rows = [world.table.cells[row - 1] for row in disk.rows_perhaps()]
-    either = {(int(account), value) for account, amount, *_ in rows for value in (Decimal(0), Decimal(amount))}
+    perhaps = [rows[row][1] for row in disk.rows_perhaps()]
+    either = {(int(account), value) for account, amount, *_ in perhaps for value in (Decimal(0), Decimal(amount))}
     for account, there in tables.items():
         found = Decimal(there["limit_warning"]) if world.load.is_repeatable else world.billing.balance(account)
         if found != wanted[account] and (account, found) not in either:
@@ -260,7 +284,7 @@ def _calls(world: World) -> Iterator[str]:
 
 def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
     """What `verify` says of a run is what the ledger has of it, less what somebody has reversed."""
-    for one in world.verdicts if world.load.is_marked else ():
+    for one in world.verdicts:
         lost = world.entries(lost=True) if world.billing.put_back_at > one.began else ()
         mine = {e.effect.pk: e.effect.moment for e in (*entries, *lost) if e.run == one.run and e.disk is one.disk}
         there = {pk for pk, moment in mine.items() if moment <= one.ended}
@@ -268,7 +292,9 @@ def _verdicts(world: World, entries: list[Entry]) -> Iterator[str]:
         if one.said.as_wanted > len(there):
             yield f"verify has {one.said.as_wanted} rows of {one.run} as wanted, and {len(there)} are there"
         is_late = one.disk.was_put_back or any(moment >= one.began for moment in mine.values())
-        others = len(world.disks) > 1 or any(effect.who == "somebody" for effect in world.billing.ledger)
+        others = max(len(world.disks), len(world.turns)) > 1 or any(
+            effect.who == "somebody" for effect in world.billing.ledger
+        )
         if one.said.different and not (others or is_late or world.billing.lost):
             yield f"verify has {one.said.different} rows of {one.run} that differ, and nobody has changed any"
 
@@ -282,4 +308,4 @@ def _ends(world: World) -> Iterator[str]:
                 yield f"run {run['name']} in {disk.name} has {left} rows left"
 
 
-RULES = (_once, _put_back, _undone, _order, _right, _verdicts)
+RULES = (_once, _second, _put_back, _undone, _order, _right, _verdicts)

@@ -29,17 +29,16 @@ class Load:
     job: str
     header: tuple[str, ...]
     cells: Callable[[int, int, random.Random], tuple[str, ...]]
-    """The cells of a row, from its number and the subscriber that it is about."""
+    """The cells of a row, from its number and the id of what it is about: a subscriber, or a service to delete."""
     model: str
     row_of: Callable[[Effect], int | None]
     given: Mapping[str, str] = field(default_factory=dict)
     way_back: Mapping[str, str] = field(default_factory=dict)
-    has_money: bool = False
     is_repeatable: bool = False
     shares: bool = True
     """Whether several rows may be about one account."""
     op_type: int = 0
-    """The type of operations that it enters."""
+    """The type of operations that it enters, 0 where it enters no money."""
     is_marked: bool = True
     """Whether the program can tell its own entries from those of others."""
     name: str = ""
@@ -61,12 +60,14 @@ def _by_abonent(effect: Effect) -> int | None:
     return int(effect.after["abonent_id"]) if effect.what == "created" else None
 
 
-def _by_value(name: str) -> Callable[[Effect], int | None]:
-    def row_of(effect: Effect) -> int | None:
-        _, _, row = str((effect.after or effect.before).get(name) or "").partition("row ")
-        return int(row.split()[0]) if row else None
+def row_of_comment(values: Mapping[str, object], name: str = "comment") -> int | None:
+    """The row that a value names."""
+    _, _, row = str(values.get(name) or "").partition("row ")
+    return int(row.split()[0]) if row else None
 
-    return row_of
+
+def _by_value(name: str) -> Callable[[Effect], int | None]:
+    return lambda effect: row_of_comment(effect.after or effect.before, name)
 
 
 def _by_limit(effect: Effect) -> int | None:
@@ -81,7 +82,6 @@ _PAYMENT: Final = Load(
     "FinanceOperations",
     _by_kopecks,
     way_back={"way": "opposite"},
-    has_money=True,
     op_type=RECEIPT,
 )
 
@@ -92,7 +92,6 @@ _BALANCES: Final = Load(
     "FinanceOperations",
     _by_abonent,
     way_back={"way": "opposite", "type_8": "sets"},
-    has_money=True,
     op_type=SET_BALANCE,
     shares=False,
 )
@@ -141,7 +140,7 @@ LOADS: Final[Mapping[str, Load]] = {
         Load(
             "delete-services",
             ("users_usluga_id",),
-            lambda row, _, __: (str(row),),
+            lambda _, service, __: (str(service),),
             "UsersUsluga",
             _by_value("comment"),
             shares=False,

@@ -44,6 +44,7 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.words import RUN, SINCE, UNDO
 from jobs.undo import build_undo
 from lab.simulation.journal import Disk, MemoryStore
+from lab.simulation.loads import Load
 from lab.simulation.loop import Process, SeededLoop
 from texts.said import kind_of
 
@@ -122,8 +123,7 @@ class Program:
     machines: Machines
     table: Table
     policy: Policy
-    job: str
-    given: Mapping[str, str]
+    load: Load
     takes_up: Callable[[str, int], None]
     """Hears of each run that a process takes up, with its epoch."""
     skips_bad: bool = True
@@ -131,21 +131,24 @@ class Program:
     """Whether the run is agreed to before its list is whole."""
     by_many: bool = False
     """Whether a probe has seen that the billing tells of many values by one question."""
-    adds: bool = False
-    """Whether a probe has seen that an operation of type 8 adds to the balance."""
+    notes_gone: bool = False
+    """Whether what an undo has found gone counts as taken back at its end, as it does since `campaign.SECONDS`."""
     gone: Sequence[int] = ()
     """The refused rows that the billing does not show any more: to be entered on top."""
     live: LivePolicy | None = None
     was_stopped: bool = False
     call_seconds: float = 120.0
     """Seconds after which a call ends."""
+    is_alone: bool = True
+    """Whether a run begins only where none of its job is under way."""
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
         journal = Journal(MemoryStore(self.disk, self.process, self.loop))
         async with BillingClient(ClientSettings(TARGET)) as client:
             profile = BY_MANY if self.by_many else UNKNOWN
-            if self.adds:
+            if self.load.adds:
+                # A probe has seen that an operation of type 8 adds to the balance.
                 profile = msgspec.structs.replace(
                     profile, type_8=Fact(TypeEight.ADDS), storno_type_8=Fact(StornoEffect.SUBTRACTS)
                 )
@@ -163,12 +166,12 @@ class Program:
         self.table = table or self.table
         async with self.opened() as (journal, gateway):
             job = await self._job(gateway, journal)
-            for run in await journal.runs():
+            for run in await journal.runs() if self.is_alone else ():
                 if run.job == job.name and await unfinished(run, journal):
                     raise RunRefused("the run is under way")
             if SINCE in more:
                 await require_complete(await journal.run(more[SINCE]), journal)
-            parameters = {**self.given, **more}
+            parameters = {**self.load.given, **more}
             run = await journal.create_run(self.new_run(job, parameters))
             return await self._work(run, job, journal, fresh=True)
 
@@ -217,7 +220,9 @@ class Program:
         """Remove what a finished run holds of people; its rows and sums stay."""
         async with self.opened() as (journal, _):
             run = await journal.run(name)
-            kept = {key: value for key, value in run.parameters.items() if key in {RUN, REPEAT, SINCE, *self.given}}
+            kept = {
+                key: value for key, value in run.parameters.items() if key in {RUN, REPEAT, SINCE, *self.load.given}
+            }
             await journal.purge(run, Purge(kept, emptied, keep_totals=True))
             await journal.clean()
 
@@ -227,9 +232,11 @@ class Program:
         """The job of a run, by default of a new one of the table."""
         if run is not None and run.job == UNDO:
             return await build_undo(gateway, journal, run.parameters, Catalogue())
-        kind = JOBS[self.job]
-        file = (run.source if run else "") or self.table.name
-        return build(kind, gateway, parameters_of(kind, self.given), Input(file=file))
+        kind, given, file = JOBS[self.load.job], self.load.given, self.table.name
+        if run is not None:
+            kind, file = JOBS[run.job], run.source or file
+            given = {name: value for name, value in run.parameters.items() if name not in {REPEAT, SINCE}}
+        return build(kind, gateway, parameters_of(kind, given), Input(file=file))
 
     def new_run(self, job: Job, parameters: Mapping[str, str]) -> NewRun:
         paced = {"settle": f"{self.policy.settle:g}"}
@@ -292,7 +299,10 @@ class Program:
         self.live = live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
         async with self.beside(run, journal, live):
             await Pipeline(run, job, journal, live, known=known, enter=how_often(run)).migrate()
-        return Outcome(run.name, await _left(run, journal), stop.reason)
+        left = await _left(run, journal)
+        if self.notes_gone and run.job == UNDO and not left:
+            await journal.note_gone(run)
+        return Outcome(run.name, left, stop.reason)
 
 
 async def _left(run: Run, journal: Journal) -> int:

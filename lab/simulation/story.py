@@ -7,7 +7,7 @@ with the number of the request after which it happens. So events can be taken aw
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -28,9 +28,9 @@ from engine.pipeline.progress import LivePolicy
 from jobs.rows.input import REPEAT
 from jobs.spec.words import SINCE
 from lab.simulation import loop as simulated
-from lab.simulation.billing import SET_BALANCE, Billing, Effect
+from lab.simulation.billing import RECEIPT, Billing, Effect
 from lab.simulation.journal import Disk
-from lab.simulation.loads import LOADS, ON_TOP, STRANGE, UNMARKED, Load, population
+from lab.simulation.loads import LOADS, ON_TOP, STRANGE, UNMARKED, Load, population, row_of_comment
 from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
 from lab.simulation.network import NO_SOCKET, Connection, DirectWire, Network, Sent
 from lab.simulation.program import Machines, Outcome, Program, Table
@@ -91,6 +91,9 @@ class Then(StrEnum):
     PUT_BACK = "the billing is put back"
     ENTER = "what the billing does not show any more is entered on top"
     DELTA = "a later file of the same rows"
+    SECOND = "a second load of another kind"
+    OVER = "a second load on top of what the first has entered"
+    FIRST = "the first load once more"
 
 
 WAYS: Final[tuple[tuple[Then, ...], ...]] = (
@@ -161,6 +164,26 @@ REVERSAL_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
 )
 """What is taken back by storno and by deletion, and what is done where it is."""
 
+SECONDS: Final = {
+    "payment": "balances",
+    "payment by contract number": "balances",
+    "balances": "payment",
+    "connect-service": "delete-services",
+}
+"""The load of another kind that comes after one, over the same subscribers."""
+SECOND_WAYS: Final[tuple[tuple[Then, ...], ...]] = (
+    (Then.SECOND, Then.VERIFY, Then.FIRST, Then.AGAIN),
+    (Then.SECOND, Then.UNDO, Then.FIRST, Then.AGAIN, Then.VERIFY),
+    (Then.SECOND, Then.UNDO, Then.UNDO_UNDO, Then.FIRST, Then.AGAIN),
+    (Then.SECOND, Then.UNDO, Then.FIRST, Then.UNDO, Then.AGAIN),
+    (Then.SECOND, Then.FIRST, Then.UNDO, Then.SECOND, Then.UNDO),
+    (Then.UNDO, Then.SECOND, Then.FIRST, Then.UNDO_UNDO),
+    (Then.UNDO, Then.SECOND, Then.UNDO, Then.FIRST, Then.AGAIN),
+    (Then.OVER, Then.VERIFY, Then.FIRST, Then.AGAIN),
+    (Then.OVER, Then.UNDO, Then.FIRST, Then.AGAIN),
+)
+"""What is done where two loads of different kinds are about the same subscribers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -195,6 +218,10 @@ class Schedule:
     """Whether the billing is known to tell of many values by one question."""
     reverses: bool = False
     """Whether its run is taken back by storno or by deletion."""
+    second: str = ""
+    """The load of another kind that may come after it."""
+    notes_gone: bool = False
+    """Whether what an undo has found gone counts as taken back."""
     lease: float = 0.0
     """Seconds that a process may send without hearing from its journal, and that its successor waits."""
 
@@ -203,9 +230,7 @@ class Schedule:
         return World
 
 
-def draw(
-    seed: int, *, wire: bool = False, by_many: bool = False, backups: bool = False, reversals: bool = False
-) -> Schedule:
+def draw(seed: int, *, wire: bool = False, by_many: bool = False) -> Schedule:
     random_, later = random.Random(f"{seed} story"), random.Random(f"{seed} later")
     load = random_.choice([*(name for name in LOADS if name not in APART), "payment", "balances"])
     kinds = random_.sample([kind for kind in Kind if kind not in LATER], random_.randint(1, 6))
@@ -235,12 +260,10 @@ def draw(
     drawn = Schedule(
         seed, load, accounts, trouble, lag, tuple(events), then, leaves_stopped, wire, rate, streams, tries
     )
-    drawn = replace(drawn, by_many=by_many)
-    drawn = _with_backups(drawn) if backups else drawn
-    return _with_reversals(drawn) if reversals else drawn
+    return replace(drawn, by_many=by_many)
 
 
-def _with_backups(drawn: Schedule) -> Schedule:
+def with_backups(drawn: Schedule) -> Schedule:
     """The schedule with a billing that is put back, or with a later file of the same rows."""
     random_ = random.Random(f"{drawn.seed} backups")
     load, ways = drawn.load, BACKUP_WAYS
@@ -252,7 +275,7 @@ def _with_backups(drawn: Schedule) -> Schedule:
     return replace(drawn, load=load, events=(*drawn.events, *events), then=random_.choice(ways))
 
 
-def _with_reversals(drawn: Schedule) -> Schedule:
+def with_reversals(drawn: Schedule) -> Schedule:
     """The schedule with an undo by storno or by deletion, during which the billing may be put back."""
     random_ = random.Random(f"{drawn.seed} reversals")
     if random_.random() < 0.3:  # noqa: PLR2004
@@ -264,6 +287,18 @@ def _with_reversals(drawn: Schedule) -> Schedule:
     ]
     then = random_.choice(REVERSAL_WAYS)
     return replace(drawn, load=load, events=tuple(events), then=then, reverses=True)
+
+
+def with_second(drawn: Schedule) -> Schedule:
+    """The schedule with a second load of another kind."""
+    random_ = random.Random(f"{drawn.seed} second")
+    drawn = replace(drawn, notes_gone=True)
+    if random_.random() < 0.6:  # noqa: PLR2004
+        return drawn
+    load = random_.choice([*SECONDS])
+    events = tuple(one for one in drawn.events if one.kind not in {Kind.OTHER, Kind.RESTORE})
+    then = random_.choice(SECOND_WAYS)
+    return replace(drawn, load=load, second=SECONDS[load], events=events, then=then, reverses=False)
 
 
 AT_ONCE: Final = 0.1
@@ -311,6 +346,17 @@ class Verdict:
     said: RowFigures
 
 
+@dataclass(slots=True)
+class Turn:
+    """A load with its file, whose rows have numbers of their own, and its run with the undos of that."""
+
+    load: Load
+    table: Table
+    before: int = 0
+    """How many numbers others have before its own."""
+    runs: list[str] = field(default_factory=list)
+
+
 class Entry(NamedTuple):
     """An effect of a row, with the journal and the run that have brought it about; `sign` is -1 for a taking back."""
 
@@ -354,6 +400,10 @@ class World:
     before: dict[int, Decimal] = field(default_factory=dict)
     files: dict[str, Table] = field(default_factory=dict)
     """The files that a process can open, by their names."""
+    turns: list[Turn] = field(default_factory=list)
+    """The loads of the schedule: the first one, and a second one once it has come."""
+    turn: Turn = field(init=False)
+    """The one whose programs are begun."""
     at_first: Callable[[], Billing] = field(default=partial(Billing, float))
     """Makes a billing as this one was at first."""
 
@@ -362,22 +412,37 @@ class World:
     def entries(self, *, lost: bool = False) -> Iterator[Entry]:
         """The effects of rows, as the ledger has them, or those that the billing has lost."""
         of_process = {take_up.process.name: take_up for take_up in self.take_ups}
-        signs: dict[tuple[str, str], int] = {}
+        runs: dict[tuple[Disk, str], tuple[int, Turn]] = {}
         for disk, run in [(one, run) for one in self.disks for run in one.runs()]:
-            signs[disk.name, run["name"]] = -signs[disk.name, run["undone"]] if run["undone"] else 1
+            sign, turn = runs[disk, run["undone"]] if run["undone"] else (-1, self._turn_of(run["job"]))
+            runs[disk, run["name"]] = -sign, turn
         for effect in self.billing.lost if lost else self.billing.ledger:
             take_up = of_process.get(effect.who)
-            if take_up is None or effect.model != self.load.model or effect.what == "saved":
+            if take_up is None:
+                continue
+            sign, turn = runs.get((take_up.disk, take_up.run), (1, self.turns[0]))
+            if effect.model != turn.load.model or effect.what == "saved":
                 continue
             if effect.what == "reversed":
                 # As if the opposite was entered; of another type it is another's.
-                if effect.after["op_type_id"] != self.load.op_type:
+                if effect.after["op_type_id"] != turn.load.op_type:
                     continue
                 effect = replace(effect, what="created")  # noqa: PLW2901
-            if (row := self.load.row_of(effect)) is not None:
-                sign = signs.get((take_up.disk.name, take_up.run), 1)
+            if (row := turn.load.row_of(effect)) is not None:
                 whose = (effect.after or effect.before).get("abonent_id")
-                yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left, whose)
+                yield Entry(effect, turn.before + row, take_up.disk, take_up.run, sign, effect.left, whose)
+
+    def _turn_of(self, job: str) -> Turn:
+        return next((one for one in self.turns if one.load.job == job), self.turns[0])
+
+    @property
+    def rows(self) -> dict[int, tuple[Load, tuple[str, ...]]]:
+        """By their numbers, the rows of all loads: the load and the cells of each."""
+        return {
+            row: (turn.load, cells)
+            for turn in self.turns
+            for row, cells in zip(turn.table.numbers, turn.table.cells, strict=True)
+        }
 
     def in_force(self, who: str, since: float, until: float) -> tuple[int, float | None]:
         """The widest window and the highest rate of a process in some time."""
@@ -402,9 +467,10 @@ class World:
         )
 
     def taken_away(self, effects: Iterable[Effect]) -> list[Effect]:
-        """What somebody has deleted or reversed, of these effects."""
-        others = (one for one in effects if one.who == "somebody" and one.model == self.load.model)
-        return [one for one in others if one.what == "deleted" or one.after.get("storno")]
+        """What somebody, or a second load, has deleted or reversed, of these effects."""
+        others = {"somebody", *(one.effect.who for one in self.entries() if one.row > ROWS)}
+        taken = (one for one in effects if one.model == self.load.model and one.who in others)
+        return [one for one in taken if one.what == "deleted" or one.after.get("storno")]
 
     # ---- lives of a command ----
 
@@ -426,7 +492,9 @@ class World:
     def new_program(self, disk: Disk, machine: str) -> Program:
         self.lives += 1
         ahead, rate = self.draw.uniform(0, 1000), self.draw.choice([1.0, 1.0, 0.999, 1.001])
-        return self.started(Program, Process(f"p{self.lives}", self.lives, machine, ahead, rate), disk, self.table)
+        return self.started(
+            Program, Process(f"p{self.lives}", self.lives, machine, ahead, rate), disk, self.turn.table
+        )
 
     def started(self, kind: type[Kindred], process: Process, disk: Disk, table: Table) -> Kindred:
         """The program in a process, which says what it takes up."""
@@ -437,12 +505,11 @@ class World:
             self.machines,
             table,
             self.policy_of(process),
-            self.load.job,
-            self.load.given,
+            self.turn.load,
             partial(self.takes_up, process, disk),
             streams=self.schedule.streams,
             by_many=self.schedule.by_many,
-            adds=self.load.adds,
+            notes_gone=self.schedule.notes_gone,
         )
 
     def takes_up(self, process: Process, disk: Disk, run: str, epoch: int) -> None:
@@ -554,13 +621,15 @@ class World:
         self.billing.work_off()
 
     async def _after(self, disk: Disk, run: str, known: set[str]) -> None:
-        undone: list[str] = [run]
+        self.turn.runs = [run]
         for what in self.schedule.then:
+            undone = self.turn.runs
             self.loop.happened(f"then: {what}")
             self.reached[what] += 1
             match what:
                 case Then.VERIFY:
-                    await self._verify(disk, run)
+                    for one in undone[:1]:
+                        await self._verify(disk, one)
                 case Then.AGAIN:
                     await self._again(disk, undone[1:], known)
                 case Then.ELSEWHERE:
@@ -569,7 +638,7 @@ class World:
                     await self.to_the_end(other, "two", Program.run, known=set())
                 case Then.UNDO | Then.UNDO_UNDO:
                     if len(undone) == (1 if what is Then.UNDO else 2):
-                        back = partial(Program.undo, name=undone[-1], way=self.load.way_back)
+                        back = partial(Program.undo, name=undone[-1], way=self.turn.load.way_back)
                         if name := await self._begin(disk, back, known):
                             undone.append(name)
                 case Then.RESUME:
@@ -585,7 +654,11 @@ class World:
                     await self._enter(disk, known)
                 case Then.DELTA:
                     name = await self._later(disk, run, known)
-                    undone = [name or run]
+                    self.turn.runs = [name or run]
+                case Then.SECOND | Then.OVER:
+                    await self._second(disk, known, {REPEAT: Repeat.AGAIN} if what is Then.OVER else {})
+                case Then.FIRST:
+                    self.turn = self.turns[0]
 
     def _put_back_billing(self, much: float) -> None:
         """Put the billing back to before one of its last effects; others enter what has its ids then."""
@@ -626,6 +699,23 @@ class World:
         self.files[table.name] = table
         return await self._begin(disk, partial(Program.run, table=table, more={SINCE: run}), known)
 
+    async def _second(self, disk: Disk, known: set[str], more: Mapping[str, str]) -> None:
+        """Turn to the second load, and enter it, unless it has been."""
+        if len(self.turns) > 1:
+            self.turn = self.turns[1]
+            return
+        load, billing = LOADS[self.schedule.second], self.billing
+        whose: Iterable[tuple[int, int]] = ((one, one) for one in range(1, self.schedule.accounts + 1))
+        if load.takes_away:
+            services = billing.tables["UsersUsluga"].items()
+            whose = ((row, pk) for pk, one in services if (row := row_of_comment(one)))
+        rows = {ROWS + row: load.cells(row, pk, self.draw) for row, pk in sorted(whose)}
+        table = Table(load.header, [*rows.values()], "second.csv", [*rows])
+        self.files[table.name], self.turn = table, Turn(load, table, ROWS)
+        self.turns.append(self.turn)
+        name = await self._begin(disk, partial(Program.run, more=more), known)
+        self.turn.runs += [name] if name else []
+
     async def _begin(self, disk: Disk, begins: Callable[[Program], Any], known: set[str]) -> str | None:
         name = await self.to_the_end(disk, "one", begins, known=known)
         known.update([name] if name else [])
@@ -640,7 +730,8 @@ class World:
     async def _verify(self, disk: Disk, run: str) -> None:
         program, began = self.new_program(disk, "one"), self.loop.now - START
         verdict = await self.live(program, partial(program.verify, run))
-        if isinstance(verdict, RowFigures):
+        # What is there without a mark may be another's.
+        if isinstance(verdict, RowFigures) and self.turn.load.is_marked:
             self.verdicts.append(Verdict(disk, run, began, self.loop.now - START, verdict))
 
     def _events(self) -> Callable[[Sent], None]:
@@ -736,14 +827,7 @@ class World:
         billing, load = self.billing, self.load
         match kind:
             case Kind.PAYS:
-                billing.add(
-                    "FinanceOperations",
-                    "somebody",
-                    abonent_id=subscriber,
-                    op_type_id=2,
-                    op_summa=str(100 + STRANGE),
-                    op_date="2026-11-01 00:00:00",
-                )
+                self._somebody_enters(subscriber, RECEIPT, str(100 + STRANGE))
             case Kind.DELETES:
                 billing.change("Abonents", subscriber, "somebody", deleted=1)
             case Kind.MERGES:
@@ -762,16 +846,12 @@ class World:
                 billing.remove("UsersUsluga", sorted(services)[subscriber % len(services)], "somebody")
             case Kind.EQUAL:
                 values = dict(zip(load.header, self.table.cells[subscriber % len(self.table.cells)], strict=True))
-                if load.has_money:
-                    kind_ = SET_BALANCE if load.job == "balances" else 2
-                    billing.add(
-                        "FinanceOperations",
-                        "somebody",
-                        abonent_id=int(values[load.header[0]]),
-                        op_type_id=kind_,
-                        op_summa=values["amount"],
-                        op_date="2026-11-01 00:00:00",
-                    )
+                if load.op_type:
+                    self._somebody_enters(int(values[load.header[0]]), load.op_type, values["amount"])
+
+    def _somebody_enters(self, subscriber: int, op_type: int, summa: str) -> None:
+        values = {"abonent_id": subscriber, "op_type_id": op_type, "op_summa": summa}
+        self.billing.add("FinanceOperations", "somebody", **values, op_date="2026-11-01 00:00:00")
 
 
 def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World, list[str]]:
@@ -782,7 +862,7 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         reached: Counter[str] = Counter()
         seed = str(schedule.seed)
         load = LOADS[schedule.load]
-        if schedule.reverses and load.has_money:
+        if schedule.reverses and load.op_type:
             load = replace(load, way_back={**load.way_back, "way": "storno"})
         draws = random.Random(f"{seed} world")
         accounts = schedule.accounts if load.shares else schedule.rows
@@ -799,6 +879,8 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         table = Table(load.header, cells)
         own = replace(schedule, accounts=accounts)
         world = schedule.world(loop, own, load, table, billing, network, reached, draws)
+        world.turn = Turn(load, table)
+        world.turns.append(world.turn)
         world.at_first = at_first
         found.append(world)
         world.before = {account: billing.balance(account) for account in billing.tables["AdminAccounts"]}

@@ -45,11 +45,24 @@ from jobs.catalogue.built_in import PAYMENT
 from jobs.catalogue.catalogue import JOBS
 from jobs.effects import create, delete, reverse
 from jobs.spec.entries import OPERATION
+from jobs.undo import UndoJob
 from lab.simulation import journal, program
 from lab.simulation.billing import ACT
 from lab.simulation.fleet import Blow, draw_fleet
 from lab.simulation.judge import judge
-from lab.simulation.story import DELETED, REVERSED, Event, Kind, Schedule, Then, draw, play
+from lab.simulation.story import (
+    DELETED,
+    REVERSED,
+    Event,
+    Kind,
+    Schedule,
+    Then,
+    draw,
+    play,
+    with_backups,
+    with_reversals,
+    with_second,
+)
 
 Ablation = Callable[[], Any]
 
@@ -254,11 +267,15 @@ def _marks_alone(_: Any, entries: Any, __: Any) -> Any:
 
 
 def _draw_backups(seed: int) -> Schedule:
-    return draw(seed, backups=True)
+    return with_backups(draw(seed))
 
 
 def _draw_reversals(seed: int) -> Schedule:
-    return draw(seed, backups=True, reversals=True)
+    return with_reversals(_draw_backups(seed))
+
+
+def _draw_seconds(seed: int) -> Schedule:
+    return with_second(_draw_reversals(seed))
 
 
 def _is_put_back(*ways: Then) -> Callable[[Schedule], bool]:
@@ -418,6 +435,20 @@ SAFEGUARDS: Final = (
         _swap(intake, "asked_for", lambda one: (one.amount, None)),
         lambda one: one.then.count(Then.DELTA) > 1,
         _draw_backups,
+    ),
+    # Of a second load of another kind.
+    Safeguard(
+        "opening balances are set over what earlier runs have entered",
+        _swap(ForeignEntries, "_over", lambda *_: ()),
+        lambda one: one.second == "balances",
+        _draw_seconds,
+    ),
+    # The look of a load for such services is not missed alone: what it has entered before is gone, and asked about.
+    Safeguard(
+        "an undo does not look for what the undo of a deletion has restored",
+        _swap(UndoJob, "_restored", _empty),
+        lambda one: one.second == "delete-services",
+        _draw_seconds,
     ),
     # Of what several machines work on.
     Safeguard(

@@ -20,6 +20,7 @@ from lab.simulation.campaign import (
     ENOUGH,
     FLEET,
     REVERSALS,
+    SECONDS,
     WIRED,
     Campaign,
     Claim,
@@ -107,6 +108,14 @@ FOUND: Final = [
     ("a taken-back row that was there again, under another id, was entered once more", 84_007_708),
     ("the judge: the owner of a number is another one once the billing is put back", 84_004_160),
     ("the lab: nobody looked at the preview of rows entered on top, which others had entered since", 75_003_180),
+    (
+        "a balance was set over a payment that stood again, as the billing was put back after the list was made",
+        90_000_376,
+    ),
+    ("the same, of several accounts", 90_000_563),
+    ("what came late was gone for an undo, whose look was answered long after it had been asked", 90_300_226),
+    ("the judge: a payment that somebody has reversed, and its opposite, are no money of a run", 90_100_210),
+    ("the judge: what an undo restores is in the stacks when the next list is made", 90_100_242),
 ]
 """What schedules have found in the program, and in the lab itself, each with its seed."""
 
@@ -114,6 +123,7 @@ OF_BACKUPS: Final = frozenset(
     {
         *(Kind.PUT_BACK, Then.PUT_BACK, Then.ENTER, Then.DELTA),
         *(Claim.LOST, Claim.THERE_AGAIN, Claim.ID_AGAIN, Claim.OWED_AGAIN, Claim.REVERSED, Claim.LOST_IN_UNDO),
+        *(Then.SECOND, Then.OVER, Then.FIRST, Claim.SET_OVER, Claim.RESTORED_SERVICE),
     }
 )
 """What is reached from `BACKUPS` on."""
@@ -143,7 +153,7 @@ def test_of_a_fixed_hundred_none_is_wrong(first: int) -> None:
 @pytest.mark.loops(60)
 def test_of_some_that_are_drawn_anew_none_is_wrong() -> None:
     """Other ones each time, of all that is drawn; `selftest --simulate 1 --seed N` repeats what it shows."""
-    campaign, first = Campaign(), REVERSALS + secrets.randbelow(10**9)
+    campaign, first = Campaign(), SECONDS + secrets.randbelow(10**9)
     run(campaign, range(first, first + DRAWN), processes=1)
     assert campaign.schedules == DRAWN
     assert shown(campaign) == [], f"--seed {[one.seed for one in campaign.violations]}"
@@ -173,6 +183,14 @@ def test_where_the_billing_is_put_back_none_is_wrong_either(first: int) -> None:
     assert shown(campaign) == []
     own = (Claim.REVERSED, Claim.LOST_IN_UNDO) if first == REVERSALS else ()
     assert campaign.reached.keys() >= {Claim.LOST, Claim.THERE_AGAIN, Claim.ID_AGAIN, Claim.OWED_AGAIN, *own}
+
+
+@pytest.mark.loops(60)
+def test_what_one_load_has_entered_another_replaces_or_doubles_on_request_alone() -> None:
+    campaign = Campaign()
+    run(campaign, range(SECONDS, SECONDS + 2 * PART), processes=1)
+    assert shown(campaign) == []
+    assert campaign.reached.keys() >= {Then.SECOND, Then.OVER, Then.FIRST, Claim.SET_OVER, Claim.RESTORED_SERVICE}
 
 
 @pytest.mark.parametrize("load", LOADS)
