@@ -5,7 +5,8 @@
 
 Before a run is approved all such rows are in the journal, and the operator decides: their `sum` as one operation, the
 `last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide. Rows that set another field
-of one account, as its threshold, to different values are refused.
+of one account, as its threshold, to different values are refused; so is, until `--again`, a row that sets it over
+what an earlier run has set for another subscriber of the account.
 
 Afterwards balances are compared with the operations, as a balance may be wrong even if all operations are in the
 billing: a second operation on the same account replaces the first, while the sums of the operations agree.
@@ -19,11 +20,14 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
+from billing.directory.models import same_value
 from billing.money import wire
 from billing.profile import Profile, TypeEight, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import AccountFigures, Item, Merged, Run, StandingItem
 from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
+from checkpoints.states import State
+from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     OF_ABONENT,
@@ -33,8 +37,9 @@ from jobs.access.objects import (
     operations_since,
     sets_balance,
 )
-from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, BALANCE, Payload, decode_payload, encode_payload, payload_of
 from jobs.effects.create import with_amount
+from jobs.rows.input import how_often
 from jobs.spec.entries import find_mark
 from jobs.spec.words import IMPORT, SINCE, UNDO, SharedAccountsRule
 from texts.said import Quantity, Value, advised, counted, reason, said, setting, some_of, wording
@@ -116,6 +121,41 @@ def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
     return reasons
 
 
+async def _set_over(run: Run, items: Sequence[Item], journal: Journal, earlier: Journal) -> dict[int, str]:
+    """By item_id, why rows are refused that change what an earlier run has set for another subscriber of the account.
+
+    That is no question where the value is another one by now, or where the run has a row for that subscriber as well.
+    """
+    lanes: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        lanes[item.lane].append(item)
+    over: list[tuple[Item, Payload, StandingItem, int, list[str]]] = []
+    for one in await earlier.set_before(run.target, lanes, run.name):
+        theirs = decode_payload(one.payload)
+        for item in lanes[one.lane]:
+            payload = payload_of(item)
+            names = [place.rpartition(" ")[2] for place in payload.sets & theirs.sets]
+            changed = [name for name in names if same_value(name, payload.was.get(name), theirs.wanted.get(name))]
+            if payload.abonent != theirs.abonent and changed:
+                over.append((item, payload, one, theirs.abonent, changed))
+    rows = await journal.left_open(run.target, (), {item.lane for item, *_ in over}, "") if over else ()
+    both = {decode_payload(one.payload).abonent for one in rows if one.run == run.name}
+    return {
+        item.item_id: said(
+            "run {run} has set {fields} on its account for {row} ({label}), and this row would set {wanted}. If it "
+            "is meant to replace it, run with {flag}",
+            run=one.run,
+            fields=describe_fields({name: payload.was.get(name) for name in names}),
+            row=_place(one),
+            label=one.label,
+            wanted=describe_fields({name: payload.wanted.get(name) for name in names}),
+            flag=setting("again"),
+        )
+        for item, payload, one, abonent, names in over
+        if abonent not in both
+    }
+
+
 def _replacing(lane: Sequence[Item], old: Sequence[StandingItem], profile: Profile) -> Iterator[Group]:
     """The rows of a lane that would replace each other, or new ones of a delta an earlier row."""
     items = tuple(item for item in lane if not item.state.settled and sets_balance(payload_of(item), profile))
@@ -161,6 +201,12 @@ async def settle(
             await journal.refuse(run, reasons)
         else:
             await journal.merge(run, [_merged(group, meant) for group in page if len(group.items) > 1])
+    if run.job not in {UNDO, IMPORT} and how_often(run) is not Repeat.AGAIN:
+        async for items in journal.each_page(run, {State.PENDING}):
+            # All rows of a job make the same call.
+            if not payload_of(items[0]).sets_account:
+                break
+            await journal.refuse(run, await _set_over(run, items, journal, earlier))
     return found
 
 

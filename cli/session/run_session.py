@@ -581,6 +581,8 @@ class RunSession:
             may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
             # Which rows an undo is still to take back is known once all are read, too.
             may_stream = may_stream and not await half_done_undos(run, journal)
+            # What rows of one account would set, too.
+            may_stream = may_stream and not self._job.effect.sets_for_lane
             # What a delta changes, and whether a load is like the last one, is known once all rows are read.
             may_stream = may_stream and SINCE not in run.parameters and self._live_policy.policy.like_last is None
             if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
