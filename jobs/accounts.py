@@ -6,7 +6,8 @@
 Before a run is approved all such rows are in the journal, and the operator decides: their `sum` as one operation, the
 `last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide. Rows that set another field
 of one account, as its threshold, to different values are refused; so is, until `--again`, a row that sets it over
-what an earlier run has set for another subscriber of the account.
+what an earlier run has set for another subscriber of the account. An opening balance is refused with the payments
+that come before it in its file: it would be set over them.
 
 Afterwards balances are compared with the operations, as a balance may be wrong even if all operations are in the
 billing: a second operation on the same account replaces the first, while the sums of the operations agree.
@@ -37,12 +38,12 @@ from jobs.access.objects import (
     operations_since,
     sets_balance,
 )
-from jobs.access.payload import ACCOUNT, BALANCE, Payload, decode_payload, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, BALANCE, OP_TYPE, Payload, decode_payload, encode_payload, payload_of
 from jobs.effects.create import with_amount
 from jobs.rows.input import how_often
 from jobs.spec.entries import find_mark
 from jobs.spec.words import IMPORT, SINCE, UNDO, SharedAccountsRule
-from texts.said import Quantity, Value, advised, counted, reason, said, setting, some_of, wording
+from texts.said import Quantity, Said, Value, advised, counted, reason, said, setting, some_of, wording
 
 # ---- several rows of one run that each set the balance of one account ---------------------------------------------
 
@@ -70,10 +71,7 @@ class Group:
         named = [
             said("{row} ({label}) of run {run}", row=_place(one), label=one.label, run=one.run) for one in self.there
         ]
-        named += [
-            said("{row} ({label}) {amount}", row=_place(item), label=item.label, amount=item.amount or Decimal(0))
-            for item in self.items
-        ]
+        named += [_with_value(item, item.amount or Decimal(0)) for item in self.items]
         return said("account {account}: {rows}", account=self.account, rows=some_of(named))
 
 
@@ -107,10 +105,7 @@ def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
     reasons: dict[int, str] = {}
     for rows in setters.values():
         if len({value for _, value in rows}) > 1:
-            found = [
-                said("{row} ({label}) {amount}", row=_place(one), label=one.label, amount=value)
-                for one, value in rows
-            ]
+            found = [_with_value(one, value) for one, value in rows]
             why = said(
                 "{rows} rows set a field of one object to different values, of which only the last would count: "
                 "{found}. Leave one of them in",
@@ -119,6 +114,29 @@ def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
             )
             reasons |= dict.fromkeys((one.item_id for one, _ in rows), why)
     return reasons
+
+
+def _lost_before(lane: Sequence[Item], profile: Profile) -> dict[int, str]:
+    """By item_id, why the money of an account is refused: an opening balance would be set over what comes before it.
+
+    What comes after it is entered on top of it.
+    """
+    moving = {str(profile.receipt_type.value), str(profile.act_type.value)}
+    rows = [(item, payload_of(item)) for item in lane if not item.state.settled]
+    sets = {item.number for item, payload in rows if sets_balance(payload, profile) and BALANCE not in payload.wanted}
+    moves = {item.number for item, payload in rows if payload.key.get(OP_TYPE) in moving}
+    if not sets or not moves or min(moves) > max(sets):
+        return {}
+    money = {item.number: item for item, _ in rows if item.number in sets | moves}
+    named = {number: _with_value(item, item.amount or Decimal(0)) for number, item in money.items()}
+    why = said(
+        "{fact}: {row} would replace what comes before it on its account, {found}. Put it before that in the file, "
+        "or leave it out",
+        fact=describe_fact("type_8", profile.type_8.value),
+        row=named[max(sets)],
+        found=some_of([text for number, text in named.items() if number < max(sets)]),
+    )
+    return {item.item_id: why for item in money.values()}
 
 
 async def _set_over(run: Run, items: Sequence[Item], journal: Journal, earlier: Journal) -> dict[int, str]:
@@ -180,8 +198,12 @@ async def settle(
     """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
     found = Question()
     async for lanes, old in _pages(run, journal, earlier):
-        await journal.refuse(run, {key: why for lane in lanes for key, why in _contradicting(lane).items()})
-        page = [group for lane in lanes for group in _replacing(lane, old, profile)]
+        refused = {
+            key: why for lane in lanes for key, why in (_contradicting(lane) | _lost_before(lane, profile)).items()
+        }
+        await journal.refuse(run, refused)
+        left = [[item for item in lane if item.item_id not in refused] for lane in lanes]
+        page = [group for lane in left if lane for group in _replacing(lane, old, profile)]
         if meant is None:
             found.accounts += len(page)
             found.rows += sum(len(group.items) + len(group.there) for group in page)
@@ -254,6 +276,10 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
 
 def _place(item: Item | StandingItem) -> str:
     return said("line {number}", number=item.line) if item.line else said("row {number}", number=item.number)
+
+
+def _with_value(item: Item, value: Decimal | str) -> Said:
+    return said("{row} ({label}) {amount}", row=_place(item), label=item.label, amount=value)
 
 
 # ---- balances, compared with the operations of a run --------------------------------------------------------------
