@@ -306,6 +306,7 @@ class FleetWorker:
         # Others see that it is at work, before it has any job.
         await session.hold(worker)
         jobs: dict[int | None, Job] = {}
+        stopped = set[int | None]()
         while jobs or not self._stopping.is_set():
             if monotonic() >= sign:
                 await manager.update_heartbeat(worker)
@@ -317,6 +318,12 @@ class FleetWorker:
                 await self._give_back(manager, over, self._tasks[_run_of(over)])
             for run in ended:
                 del self._tasks[run]
+            for key, begun in jobs.items():
+                process = self._processes.get(_run_of(begun))
+                if process is not None and key not in stopped and not await _is_still(manager, begun):
+                    # Somebody has taken the run out of the queue while its process began.
+                    stopped.add(key)
+                    _send(process, signal.SIGINT)
             while len(jobs) < self.most and not self._stopping.is_set():
                 if (job := await manager.fetch_job(queues, worker)) is None:
                     break
@@ -365,7 +372,7 @@ class FleetWorker:
             log.exception("a job has failed in the worker", run=_run_of(job))
             again = Again(AFTER_FAULT)
         if not await _is_still(manager, job):
-            self.say(said("{run}: another worker has it by now", run=_run_of(job)))
+            self.say(said("{run}: not in the hands of this worker any more", run=_run_of(job)))
         elif again is None:
             await manager.finish_job(job, Status.SUCCEEDED, delete_job=True)
         else:
