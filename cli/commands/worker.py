@@ -50,7 +50,7 @@ from cli.terminal.options import option
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import heeding
 from cli.terminal.streams import waiting
-from cli.terminal.texts import JOURNAL_FILE, VARIABLE, duration, printable
+from cli.terminal.texts import JOURNAL_FILE, VARIABLE, duration, printable, reader
 from engine.pacing.holds import StopKind
 from jobs.runs import unfinished
 from texts.said import Said, command_line, counted, said, text_of
@@ -120,12 +120,18 @@ class ProcessEnd(msgspec.Struct, frozen=True):
     again_in: float | None = None
     error: str | None = None
 
-    def why(self, limit: int = 300) -> str:
-        """Why the run did not come to its end, also where its process could not say it: in its first sentence."""
+    def why(self, limit: int = 300, *, on_screen: bool = True) -> str:
+        """Why the run did not come to its end, also where its process could not say it: in its first sentence.
+
+        On the screen it is in the language of this worker, else as its closing has it.
+        """
         if self.code == Exit.DONE:
             return said("its process ended with exit code 0, and rows of the run are still open")
+        tail = self.tail.splitlines()
+        stopped = [line.partition(": ")[2] for line in tail if self.stopped and line.startswith("■ ")]
+        failed = [line.removeprefix("✗ ") for line in tail[::-1] if self.error and line.startswith("✗ ")]
         of_closing = self.stopped or self.error
-        lines = (of_closing or self.tail).splitlines()
+        lines = (on_screen and (stopped or failed)) or (of_closing or self.tail).splitlines()
         # Where it printed no closing, what it complains of stands among the last lines; else the last one says why.
         complained = (line for line in lines if of_closing or line.startswith("✗ "))
         if told := printable(next(complained, "".join(lines[-1:])), limit):
@@ -439,7 +445,7 @@ class FleetWorker:
         # A session of its own: Ctrl-C reaches the worker alone, which then ends its processes in order.
         process = await anyio.open_process(
             [sys.executable, "-P", "-m", "cli.child", str(os.getpid()), *words],
-            env={**os.environ, VARIABLE: self.settings.language.value, **journal},
+            env={**os.environ, VARIABLE: reader().name, "COLUMNS": str(_LONGEST_LINE), **journal},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -494,9 +500,12 @@ class FleetWorker:
                 seconds = _SOON
         if seconds is not None:
             return seconds
-        why = said("exit code {code}: {why}", code=ended.code, why=ended.why())
+        why, kept = (
+            said("exit code {code}: {why}", code=ended.code, why=ended.why(on_screen=on_screen))
+            for on_screen in (True, False)
+        )
         async with open_existing(self.settings.journal.value) as journal:
-            await journal.history.note_command(run, ourselves(), NOTE, why)
+            await journal.history.note_command(run, ourselves(), NOTE, kept)
         self.say(
             said(
                 "{run}: waits for a person, {why}. What to do: {status}",

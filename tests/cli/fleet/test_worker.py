@@ -268,6 +268,16 @@ async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it
     await shared.landed_once(ROWS)
 
 
+async def test_a_worker_says_in_its_own_language_why_a_run_waits(shared: Place) -> None:
+    run = await hand_in(shared, ROWS, "--limit-money", "10", "--no-canary")
+    async with shared.cli.started("--lang", "ru", *WORKER) as worker:
+        heard = await worker.said(f"{run}: ждёт человека")
+        worker.signal(signal.SIGTERM)
+        heard += (await worker.ended()).err
+    assert "был бы превышен" in " ".join(heard.split())
+    assert "has been sent" in (await shared.cli("status", run, "--json")).out
+
+
 async def test_stop_takes_a_run_out_of_the_queue_whose_worker_is_frozen_and_goes_on_with_it_no_more(
     shared: Place,
 ) -> None:
