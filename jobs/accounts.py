@@ -226,7 +226,7 @@ async def settle(
     if run.job not in {UNDO, IMPORT} and how_often(run) is not Repeat.AGAIN:
         async for items in journal.each_page(run, {State.PENDING}):
             # All rows of a job make the same call.
-            if not payload_of(items[0]).sets_account:
+            if not (first := payload_of(items[0])).sets or first.model != "AdminAccounts":
                 break
             await journal.refuse(run, await _set_over(run, items, journal, earlier))
     return found

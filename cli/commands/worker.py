@@ -120,18 +120,16 @@ class ProcessEnd(msgspec.Struct, frozen=True):
     again_in: float | None = None
     error: str | None = None
 
-    def why(self, limit: int = 300, *, on_screen: bool = True) -> str:
-        """Why the run did not come to its end, also where its process could not say it: in its first sentence.
-
-        On the screen it is in the language of this worker, else as its closing has it.
-        """
+    def why(self, limit: int = 300) -> str:
+        """Why the run did not come to its end, also where its process could not say it: in its first sentence."""
         if self.code == Exit.DONE:
             return said("its process ended with exit code 0, and rows of the run are still open")
+        # Its closing is in English; what it has said last, in the language of this worker.
         tail = self.tail.splitlines()
         stopped = [line.partition(": ")[2] for line in tail if self.stopped and line.startswith("■ ")]
         failed = [line.removeprefix("✗ ") for line in tail[::-1] if self.error and line.startswith("✗ ")]
         of_closing = self.stopped or self.error
-        lines = (on_screen and (stopped or failed)) or (of_closing or self.tail).splitlines()
+        lines = stopped or failed or (of_closing or self.tail).splitlines()
         # Where it printed no closing, what it complains of stands among the last lines; else the last one says why.
         complained = (line for line in lines if of_closing or line.startswith("✗ "))
         if told := printable(next(complained, "".join(lines[-1:])), limit):
@@ -500,10 +498,9 @@ class FleetWorker:
                 seconds = _SOON
         if seconds is not None:
             return seconds
-        why, kept = (
-            said("exit code {code}: {why}", code=ended.code, why=ended.why(on_screen=on_screen))
-            for on_screen in (True, False)
-        )
+        why = said("exit code {code}: {why}", code=ended.code, why=ended.why())
+        # What the journal keeps is of no reader's language.
+        kept = said("exit code {code}: {why}", code=ended.code, why=msgspec.structs.replace(ended, tail="").why())
         async with open_existing(self.settings.journal.value) as journal:
             await journal.history.note_command(run, ourselves(), NOTE, kept)
         self.say(

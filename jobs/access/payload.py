@@ -101,11 +101,6 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
         return frozenset(f"{self.model} {whose}: {name}" for name in names)
 
     @property
-    def sets_account(self) -> bool:
-        """Whether it sets fields that all subscribers of an account share."""
-        return self.model == "AdminAccounts" and bool(self.sets)
-
-    @property
     def told_by(self) -> str:
         """What tells an operation of money from others of the same subscriber and sum, "" where nothing does."""
         return self.document or self.day
