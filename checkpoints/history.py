@@ -178,7 +178,7 @@ class History:
         return await self._store.read(work)
 
     async def take_out(self, run: Run) -> bool:
-        """Take a run out of the queue; False where it neither waits there nor is with a worker that is gone."""
+        """Take a run out of the queue, also from a worker, which then stops it; False where it is not there."""
 
         def work(db: Queries) -> bool:
             return bool(db.one("has_queue")["answer"] and db.all("take_out_of_queue", run=run.name))

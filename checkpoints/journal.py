@@ -250,6 +250,7 @@ class Journal:
     standing_in_lanes = _reads(transitions.standing_items)
     left_open = _reads(transitions.left_open)
     set_since = _reads(transitions.set_since)
+    set_before = _reads(transitions.set_before)
     entered_anew = _reads(transitions.entered_anew)
 
     half_undone = _reads(transitions.half_undone)

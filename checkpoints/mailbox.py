@@ -22,6 +22,9 @@ from checkpoints.store import Store, WaitForNews
 PATIENCE: Final = 10.0
 """Seconds in which a request has to be taken; afterwards it never takes effect."""
 
+LEFT: Final = 7 * 24 * 3600.0
+"""Seconds in which the process that a request is left for may wake."""
+
 WORK: Final = 35.0
 """Seconds to wait for the answer to a request that was taken: a little more than it may take there."""
 
@@ -74,19 +77,20 @@ class Mailbox:
 
     # ---- who asks, and who reads ----
 
-    async def ask(self, run: Run, who: str, text: str, patience: float = PATIENCE) -> Handed:
+    async def ask(self, run: Run, who: str, text: str, patience: float = PATIENCE, *, stays: bool = False) -> Handed:
         """Hand a request over to the process that works on `run` under its epoch, and wait for the answer.
 
-        Raises `JournalUnreadable`. A cancellation withdraws it if nobody has taken it.
+        One that `stays` is taken by that process also later, when it wakes. Raises `JournalUnreadable`. A
+        cancellation withdraws it if nobody has taken it.
         """
         async with self._store.listening(run.run_id) as news:
             # Where it were cancelled, nobody would know whether there is a request to withdraw.
             with anyio.CancelScope(shield=True):
-                request_id = await self._hand_over(run, who, text, patience)
+                request_id = await self._hand_over(run, who, text, LEFT if stays else patience)
             try:
                 with anyio.move_on_after(patience):
                     return await self._answered(request_id, news)
-                if await self._withdraw(request_id):
+                if stays or await self._withdraw(request_id):
                     return NOBODY
                 with anyio.move_on_after(WORK):
                     return await self._answered(request_id, news)

@@ -279,17 +279,7 @@ where locktype = 'advisory' and objsubid = 1 and granted
   and database = (select oid from pg_database where datname = current_database())
 
 -- name: take_out_of_queue
--- What waits, and what is given out to a worker that is gone: its session holds the lock of its number no more. The key
--- of the lock is that of `_key` in cli/session/queue.py.
-delete from procrastinate_jobs j
-where queueing_lock = :run and (status = 'todo' or status = 'doing' and not exists (
-    select 1 from pg_locks
-    where locktype = 'advisory' and objsubid = 1 and granted
-      and database = (select oid from pg_database where datname = current_database())
-      and classid::bigint << 32 | objid::bigint
-          = ('x' || left(encode(sha256(convert_to(current_schema() || ' ' || j.worker_id, 'UTF8')), 'hex'), 16))::bit(64)::bigint
-))
-returning id
+delete from procrastinate_jobs where queueing_lock = :run and status in ('todo', 'doing') returning id
 
 -- name: facts_of_queue
 select count(*) filter (where status = 'todo') as waiting,

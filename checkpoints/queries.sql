@@ -235,13 +235,20 @@ left join standing s on true
 order by s.item_id
 
 -- name: setters
--- The items with these keys of other runs for a target that are in these states, or skipped for a reason of this kind:
--- of all runs, or of those after a run, where the undo of an earlier run counts as well.
+-- The items with these keys, or of these lanes, of other runs for a target that are in these states, or skipped for a
+-- reason of this kind: of all runs, or of those after a run, where the undo of an earlier run counts as well.
 with found (item_id, key) as (
+    select i.item_id, i.key
+    from runs r
+    cross join @rows(:lanes, l, lane text)
+    @look(items, i, i.run_id = r.run_id and i.lane = l.lane)
+    where r.run_id > :after and r.target = :target
+      and coalesce((select o.run_id from items o where o.item_id = i.undoes), 0) <= :after
+    union
     select i.item_id, k.key
     from @rows(:keys, k, key text)
     @look(items, i, i.key = k.key and i.run_id > :after)
-    union all
+    union
     select i.item_id, k.key
     from @rows(:keys, k, key text)
     @look(items, o, o.key = k.key and o.run_id <= :after)

@@ -219,26 +219,29 @@ def standing_items(
     ]
 
 
-def left_open(db: Queries, target: str, keys: Collection[str], own: str) -> list[StandingItem]:
-    """The items with these keys, of other runs than `own` for a target, of which a call may still leave or arrive."""
-    states = states_where(open=True)
-    found = db.each("setters", keys=[[key] for key in keys], after=0, target=target, own=own, states=states, kind="")
-    return [rows.record(StandingItem, row) for row in found]
+def _setters(
+    db: Queries, keys: Collection[str], lanes: Collection[str], states: Collection[State], **other: Value
+) -> list[StandingItem]:
+    asked = {"keys": [[key] for key in keys], "lanes": [[lane] for lane in lanes]}
+    return [rows.record(StandingItem, row) for row in db.each("setters", **asked, states=states, **other)]
 
 
-def set_since(db: Queries, run: Run, keys: Collection[str]) -> list[StandingItem]:
-    """The items with these keys that later runs have sent, or have left as they were wanted, and that stand."""
-    states = states_where(counts_money=True)
-    found = db.each(
-        "setters",
-        keys=[[key] for key in keys],
-        after=run.run_id,
-        target=run.target,
-        own=run.name,
-        states=states,
-        kind=AS_WANTED,
-    )
-    return [rows.record(StandingItem, row) for row in found]
+def left_open(
+    db: Queries, target: str, keys: Collection[str], lanes: Collection[str], own: str
+) -> list[StandingItem]:
+    """The items with these keys or lanes, of other runs than `own` for a target, whose calls may leave or arrive."""
+    return _setters(db, keys, lanes, states_where(open=True), after=0, target=target, own=own, kind="")
+
+
+def set_since(db: Queries, run: Run, keys: Collection[str], lanes: Collection[str]) -> list[StandingItem]:
+    """The items with these keys or lanes that later runs have sent, or left as they were wanted, and that stand."""
+    states, after = states_where(counts_money=True), run.run_id
+    return _setters(db, keys, lanes, states, after=after, target=run.target, own=run.name, kind=AS_WANTED)
+
+
+def set_before(db: Queries, target: str, lanes: Collection[str], own: str) -> list[StandingItem]:
+    """The items with these lanes, of other runs than `own` for a target, that are in effect."""
+    return _setters(db, (), lanes, states_where(in_effect=True), after=0, target=target, own=own, kind="")
 
 
 def known_marks(db: Queries, marks: Collection[tuple[str, int, str, str]]) -> list[KnownMark]:

@@ -315,6 +315,7 @@ class Effect(ABC):
     looked up before its call, `looks_together` that one query looks up many, `reads_apart` that queries take another
     way than calls, so that they tell whether a call arrived, and cost it no place; `keeps` is the before-image mode.
     Sums of one that `adds_up` can be entered as the `difference` to what is entered already.
+    With `sets_for_lane` a call sets what all rows of its lane share, as the threshold of their account.
     With `has_steps` items need other items of their run; `needs`, `fill` and `visible` are asked only then.
     """
 
@@ -325,6 +326,7 @@ class Effect(ABC):
     reads_apart: bool = False
     keeps: BeforeImageMode = BeforeImageMode.NOTHING
     adds_up: bool = False
+    sets_for_lane: bool = False
     has_steps: bool = False
 
     @abstractmethod

@@ -5,7 +5,9 @@
 
 Before a run is approved all such rows are in the journal, and the operator decides: their `sum` as one operation, the
 `last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide. Rows that set another field
-of one account, as its threshold, to different values are refused.
+of one account, as its threshold, to different values are refused; so is, until `--again`, a row that sets it over
+what an earlier run has set for another subscriber of the account. An opening balance is refused with the payments
+that come before it in its file: it would be set over them.
 
 Afterwards balances are compared with the operations, as a balance may be wrong even if all operations are in the
 billing: a second operation on the same account replaces the first, while the sums of the operations agree.
@@ -19,11 +21,14 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
+from billing.directory.models import same_value
 from billing.money import wire
 from billing.profile import Profile, TypeEight, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import AccountFigures, Item, Merged, Run, StandingItem
 from checkpoints.sentences import ANOTHER_COUNTS, PART_OF_SUM
+from checkpoints.states import State
+from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     OF_ABONENT,
@@ -33,11 +38,12 @@ from jobs.access.objects import (
     operations_since,
     sets_balance,
 )
-from jobs.access.payload import ACCOUNT, BALANCE, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, BALANCE, OP_TYPE, Payload, decode_payload, encode_payload, payload_of
 from jobs.effects.create import with_amount
+from jobs.rows.input import how_often
 from jobs.spec.entries import find_mark
 from jobs.spec.words import IMPORT, SINCE, UNDO, SharedAccountsRule
-from texts.said import Quantity, Value, advised, counted, reason, said, setting, some_of, wording
+from texts.said import Quantity, Said, Value, advised, counted, reason, said, setting, some_of, wording
 
 # ---- several rows of one run that each set the balance of one account ---------------------------------------------
 
@@ -65,10 +71,7 @@ class Group:
         named = [
             said("{row} ({label}) of run {run}", row=_place(one), label=one.label, run=one.run) for one in self.there
         ]
-        named += [
-            said("{row} ({label}) {amount}", row=_place(item), label=item.label, amount=item.amount or Decimal(0))
-            for item in self.items
-        ]
+        named += [_with_value(item, item.amount or Decimal(0)) for item in self.items]
         return said("account {account}: {rows}", account=self.account, rows=some_of(named))
 
 
@@ -102,10 +105,7 @@ def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
     reasons: dict[int, str] = {}
     for rows in setters.values():
         if len({value for _, value in rows}) > 1:
-            found = [
-                said("{row} ({label}) {amount}", row=_place(one), label=one.label, amount=value)
-                for one, value in rows
-            ]
+            found = [_with_value(one, value) for one, value in rows]
             why = said(
                 "{rows} rows set a field of one object to different values, of which only the last would count: "
                 "{found}. Leave one of them in",
@@ -114,6 +114,64 @@ def _contradicting(lane: Sequence[Item]) -> dict[int, str]:
             )
             reasons |= dict.fromkeys((one.item_id for one, _ in rows), why)
     return reasons
+
+
+def _lost_before(lane: Sequence[Item], profile: Profile) -> dict[int, str]:
+    """By item_id, why the money of an account is refused: an opening balance would be set over what comes before it.
+
+    What comes after it is entered on top of it.
+    """
+    moving = {str(profile.receipt_type.value), str(profile.act_type.value)}
+    rows = [(item, payload_of(item)) for item in lane if not item.state.settled]
+    sets = {item.number for item, payload in rows if sets_balance(payload, profile) and BALANCE not in payload.wanted}
+    moves = {item.number for item, payload in rows if payload.key.get(OP_TYPE) in moving}
+    if not sets or not moves or min(moves) > max(sets):
+        return {}
+    money = {item.number: item for item, _ in rows if item.number in sets | moves}
+    named = {number: _with_value(item, item.amount or Decimal(0)) for number, item in money.items()}
+    why = said(
+        "{fact}: {row} would replace what comes before it on its account, {found}. Put it before that in the file, "
+        "or leave it out",
+        fact=describe_fact("type_8", profile.type_8.value),
+        row=named[max(sets)],
+        found=some_of([text for number, text in named.items() if number < max(sets)]),
+    )
+    return {item.item_id: why for item in money.values()}
+
+
+async def _set_over(run: Run, items: Sequence[Item], journal: Journal, earlier: Journal) -> dict[int, str]:
+    """By item_id, why rows are refused that change what an earlier run has set for another subscriber of the account.
+
+    That is no question where the value is another one by now, or where the run has a row for that subscriber as well.
+    """
+    lanes: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        lanes[item.lane].append(item)
+    over: list[tuple[Item, Payload, StandingItem, int, list[str]]] = []
+    for one in await earlier.set_before(run.target, lanes, run.name):
+        theirs = decode_payload(one.payload)
+        for item in lanes[one.lane]:
+            payload = payload_of(item)
+            names = [place.rpartition(" ")[2] for place in payload.sets & theirs.sets]
+            changed = [name for name in names if same_value(name, payload.was.get(name), theirs.wanted.get(name))]
+            if payload.abonent != theirs.abonent and changed:
+                over.append((item, payload, one, theirs.abonent, changed))
+    rows = await journal.left_open(run.target, (), {item.lane for item, *_ in over}, "") if over else ()
+    both = {decode_payload(one.payload).abonent for one in rows if one.run == run.name}
+    return {
+        item.item_id: said(
+            "run {run} has set {fields} on its account for {row} ({label}), and this row would set {wanted}. If it "
+            "is meant to replace it, run with {flag}",
+            run=one.run,
+            fields=describe_fields({name: payload.was.get(name) for name in names}),
+            row=_place(one),
+            label=one.label,
+            wanted=describe_fields({name: payload.wanted.get(name) for name in names}),
+            flag=setting("again"),
+        )
+        for item, payload, one, abonent, names in over
+        if abonent not in both
+    }
 
 
 def _replacing(lane: Sequence[Item], old: Sequence[StandingItem], profile: Profile) -> Iterator[Group]:
@@ -140,8 +198,12 @@ async def settle(
     """Apply the operator's decision to the rows of each account, before approval; without one, what is to decide."""
     found = Question()
     async for lanes, old in _pages(run, journal, earlier):
-        await journal.refuse(run, {key: why for lane in lanes for key, why in _contradicting(lane).items()})
-        page = [group for lane in lanes for group in _replacing(lane, old, profile)]
+        refused = {
+            key: why for lane in lanes for key, why in (_contradicting(lane) | _lost_before(lane, profile)).items()
+        }
+        await journal.refuse(run, refused)
+        left = [[item for item in lane if item.item_id not in refused] for lane in lanes]
+        page = [group for lane in left if lane for group in _replacing(lane, old, profile)]
         if meant is None:
             found.accounts += len(page)
             found.rows += sum(len(group.items) + len(group.there) for group in page)
@@ -161,6 +223,12 @@ async def settle(
             await journal.refuse(run, reasons)
         else:
             await journal.merge(run, [_merged(group, meant) for group in page if len(group.items) > 1])
+    if run.job not in {UNDO, IMPORT} and how_often(run) is not Repeat.AGAIN:
+        async for items in journal.each_page(run, {State.PENDING}):
+            # All rows of a job make the same call.
+            if not (first := payload_of(items[0])).sets or first.model != "AdminAccounts":
+                break
+            await journal.refuse(run, await _set_over(run, items, journal, earlier))
     return found
 
 
@@ -208,6 +276,10 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
 
 def _place(item: Item | StandingItem) -> str:
     return said("line {number}", number=item.line) if item.line else said("row {number}", number=item.number)
+
+
+def _with_value(item: Item, value: Decimal | str) -> Said:
+    return said("{row} ({label}) {amount}", row=_place(item), label=item.label, amount=value)
 
 
 # ---- balances, compared with the operations of a run --------------------------------------------------------------

@@ -44,15 +44,16 @@ from checkpoints.tally import (
 from engine.errors import InputRefused
 from engine.job import Row
 from jobs.access.gateway import Gateway
-from jobs.access.objects import newest
-from jobs.access.payload import payload_of
-from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.access.objects import find_by, newest
+from jobs.access.payload import OP_TYPE, payload_of
+from jobs.effects.creatable_models import CREATABLE_MODELS, since_opening
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.subscriber import LANE, Step
 from jobs.imports.tables import TableColumns, balance_of_row
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.columns import locate
+from jobs.spec.entries import OPERATIONS
 from jobs.spec.parameters import row_key
 from jobs.spec.spec import JobSpec, Special
 from jobs.spec.words import IMPORT, MAP, RUN, SINCE, UNDO
@@ -575,12 +576,26 @@ async def _add_page(
             stated = _stated(own)
             # By how much its balance is another one than its row says.
             known.append((one, own, Decimal(0) if stated is None else one.balance - stated))
-    differing = [member.id for member, _, gap in known if gap]
-    latest = await newest(gateway, differing) if differing else {}
+    entries = {member.id: items.get(_key(member, Step.BALANCE)) for member, _, gap in known if gap}
+    latest = await newest(gateway, entries) if entries else {}
+    # What an earlier run has entered is told by the operations themselves.
+    skipped = [
+        one for one, entry in entries.items() if entry and entry.state is State.SKIPPED and not _differs(entry)
+    ]
+    model = CREATABLE_MODELS[OPERATIONS]
+    asked = (
+        await find_by(gateway, OPERATIONS, "abonent_id", skipped, model.fields((model.amount, OP_TYPE)))
+        if skipped
+        else {}
+    )
     for member, groups, gap in known:
-        entry = items.get(_key(member, Step.BALANCE))
-        answer = entry.answer if entry else None
-        was_moved = bool(gap and answer and answer.isdecimal() and latest[member.id] > int(answer))
+        entry, was_moved = entries.get(member.id), False
+        if entry and member.id in asked:
+            opening, since = since_opening(asked[member.id])
+            was_moved = bool(since and opening and Decimal(opening.values[model.amount] or 0) == _stated(groups))
+            was_moved = was_moved or latest[member.id] > (payload_of(entry).newest or latest[member.id])
+        elif entry and entry.answer and entry.answer.isdecimal():
+            was_moved = latest[member.id] > int(entry.answer)
         there = {
             TallyKind.FOLDER: member.folder,
             TallyKind.TARIFF: member.tariff,

@@ -32,8 +32,9 @@ from cli.terminal.texts import LANGUAGES, WHOLE, printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, judge_for
+from jobs.accounts import settle
 from jobs.job import build
-from jobs.rows.input import Input, how_often, input_of_parameters, job_parameters
+from jobs.rows.input import REPEAT, Input, how_often, input_of_parameters, job_parameters
 from jobs.runs import refuse_half_undone, require_content
 from jobs.spec.parameters import DIGEST
 from jobs.spec.spec import parameters_of, without_own
@@ -320,7 +321,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
     """Rehearse the rows of the file in a run that is never sent, show and confirm them, and save them in the run."""
     consent, screen = session.consent, session.screen
     await require_whole(job, file, consent, screen)
-    new = await new_run(job, run.parameters, run.target)
+    new = await new_run(job, {**run.parameters, REPEAT: enter.value}, run.target)
     there = {name.strip() for name in new.header}
     if missing := [name for name in run.header if name.strip() not in there]:
         raise CommandRefused(
@@ -335,6 +336,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
     seen = await plans.create_run(new)
     try:
         await refuse_half_undone(rehearsed, plans, session.journal)
+        await settle(rehearsed, plans, session.gateway.profile, None, session.journal)
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
         await corrections.look(seen)
         plan = await plan_of(seen, job, plans, session.journal)

@@ -46,7 +46,7 @@ from cli.terminal.options import option
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import heeding
 from cli.terminal.streams import waiting
-from cli.terminal.texts import JOURNAL_FILE, VARIABLE, duration, printable
+from cli.terminal.texts import JOURNAL_FILE, VARIABLE, duration, printable, reader
 from engine.pacing.holds import StopKind
 from jobs.runs import unfinished
 from texts.said import Said, command_line, counted, said, text_of
@@ -131,8 +131,12 @@ class ProcessEnd(msgspec.Struct, frozen=True):
         """Why the run did not come to its end, also where its process could not say it: in its first sentence."""
         if self.code == Exit.DONE:
             return said("its process ended with exit code 0, and rows of the run are still open")
+        # Its closing is in English; what it has said last, in the language of this worker.
+        tail = self.tail.splitlines()
+        stopped = [line.partition(": ")[2] for line in tail if self.stopped and line.startswith("■ ")]
+        failed = [line.removeprefix("✗ ") for line in tail[::-1] if self.error and line.startswith("✗ ")]
         of_closing = self.stopped or self.error
-        lines = (of_closing or self.tail).splitlines()
+        lines = stopped or failed or (of_closing or self.tail).splitlines()
         # Where it printed no closing, what it complains of stands among the last lines; else the last one says why.
         complained = (line for line in lines if of_closing or line.startswith("✗ "))
         if told := printable(next(complained, "".join(lines[-1:])), limit):
@@ -313,6 +317,7 @@ class FleetWorker:
         # Others see that it is at work, before it has any job.
         await session.hold(worker)
         jobs: dict[int | None, Job] = {}
+        stopped = set[int | None]()
         while jobs or not self._stopping.is_set():
             if monotonic() >= sign:
                 await manager.update_heartbeat(worker)
@@ -324,6 +329,12 @@ class FleetWorker:
                 await self._give_back(manager, over, self._tasks[_run_of(over)])
             for run in ended:
                 del self._tasks[run]
+            for key, begun in jobs.items():
+                process = self._processes.get(_run_of(begun))
+                if process is not None and key not in stopped and not await _is_still(manager, begun):
+                    # Somebody has taken the run out of the queue while its process began.
+                    stopped.add(key)
+                    _send(process, signal.SIGINT)
             while len(jobs) < self.most and not self._stopping.is_set():
                 if (job := await manager.fetch_job(queues, worker)) is None:
                     break
@@ -372,7 +383,7 @@ class FleetWorker:
             log.exception("a job has failed in the worker", run=_run_of(job))
             again = Again(AFTER_FAULT)
         if not await _is_still(manager, job):
-            self.say(said("{run}: another worker has it by now", run=_run_of(job)))
+            self.say(said("{run}: not in the hands of this worker any more", run=_run_of(job)))
         elif again is None:
             await manager.finish_job(job, Status.SUCCEEDED, delete_job=True)
         else:
@@ -439,7 +450,7 @@ class FleetWorker:
         # A session of its own: Ctrl-C reaches the worker alone, which then ends its processes in order.
         process = await anyio.open_process(
             [sys.executable, "-P", "-m", "cli.child", str(os.getpid()), *words],
-            env={**os.environ, VARIABLE: self.settings.language.value, **journal},
+            env={**os.environ, VARIABLE: reader().name, "COLUMNS": str(_LONGEST_LINE), **journal},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -495,8 +506,10 @@ class FleetWorker:
         if seconds is not None:
             return seconds
         why = said("exit code {code}: {why}", code=ended.code, why=ended.why())
+        # What the journal keeps is of no reader's language.
+        kept = said("exit code {code}: {why}", code=ended.code, why=msgspec.structs.replace(ended, tail="").why())
         async with open_existing(self.settings.journal.value) as journal:
-            await journal.history.note_command(run, ourselves(), NOTE, why)
+            await journal.history.note_command(run, ourselves(), NOTE, kept)
         self.say(
             said(
                 "{run}: waits for a person, {why}. What to do: {status}",

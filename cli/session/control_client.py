@@ -53,8 +53,8 @@ def heard(row: LiveRow | None) -> tuple[control.Live | None, Said | None]:
 async def ask(run: Run, journal: Journal, request: control.ControlRequest, who: str) -> control.ControlAnswer | None:
     """The answer of the process that works on the run to a request of `who`.
 
-    None where none listens, or has not taken it within `PATIENCE`: then it has no effect, also later. Raises
-    `CommandRefused` where it has taken it and says nothing, and `JournalError`.
+    None where none listens, or has not taken it within `PATIENCE`: then it has no effect, also later, unless it is
+    `stop`. Raises `CommandRefused` where it has taken it and says nothing, and `JournalError`.
     """
     run = await journal.run(run.name)
     holder = await journal.holder(run)
@@ -62,7 +62,8 @@ async def ask(run: Run, journal: Journal, request: control.ControlRequest, who: 
         return None
     host = printable(holder.host)
     with waiting(said("waiting for run {run} on {host} to answer", run=run.name, host=host), most=PATIENCE):
-        handed = await journal.mailbox.ask(run, who, control.to_json(request))
+        stays = request.command == "stop"
+        handed = await journal.mailbox.ask(run, who, control.to_json(request), stays=stays)
     if not handed.is_taken:
         return None
     if handed.answer is None:
@@ -118,11 +119,25 @@ async def give(
         )
     if answer is not None:
         return answer
-    if request.command == "stop" and await journal.history.take_out(run):
+    if request.command == "stop":
+        holder = await journal.holder(run)
+        is_asleep = holder is not None and await journal.mailbox.live(run) is not None
+        is_taken_out = (holder is None or is_asleep) and await journal.history.take_out(run)
         again = command_line("resume", run.name, "--detach")
         done = said("out of the queue: no worker sends it until it is handed in again, {command}", command=again)
-        await journal.history.note_command(run, who, request.command, done)
-        return control.ControlAnswer(done)
+        if is_taken_out:
+            await journal.history.note_command(run, who, request.command, done)
+        if holder is not None and is_asleep:
+            left = said(
+                "run {run} ({holder}) has not taken the command within {seconds} s: that process is stopped, or its "
+                "machine has no way to the journal. The command is left for it, and it stops when it wakes",
+                run=run.name,
+                holder=holder.sentence,
+                seconds=round(PATIENCE),
+            )
+            raise CommandRefused(said("{left}; {done}", left=left, done=done) if is_taken_out else left, Exit.STOPPED)
+        if is_taken_out:
+            return control.ControlAnswer(done)
     run = await journal.run(run.name)
     # A pause in the journal is lifted by `continue --now` too, though nobody waits.
     if request.command in {"set", "stop"} or (request.arguments and run.paused_at is None):

@@ -35,7 +35,7 @@ from cli.session.run_view import StepMark, mark_of
 from cli.session.session import Invocation, Session, open_session
 from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
 from cli.settings.places import FoundFile, in_full, read_toml
-from cli.show.closing import Closing, StepOutcome, steps_of_file
+from cli.show.closing import Closing, StepOutcome, run_again, steps_of_file
 from cli.show.progress import show_sending
 from cli.terminal.exits import AWAY, CommandRefused, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
@@ -57,7 +57,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.toml_places import KeyRefused, Toml, check_known
 from jobs.spec.toml_places import Path as Way
 from jobs.spec.words import YES, SharedAccountsRule
-from texts.said import Said, SaidError, advised, command_line, counted, reason_of, said, text_of
+from texts.said import Said, SaidError, advised, command_line, counted, in_lines, reason_of, said, text_of
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""
@@ -807,7 +807,9 @@ class _FileRun:
                         return closing
             except SaidError as error:
                 if all(one.done_before for one in self.done):
-                    raise
+                    if not isinstance(error, NothingSent) or not (beside := await self._beside(decision, now)):
+                        raise
+                    raise NothingSent(in_lines([error.why, *beside]), code_of(error)) from error
                 self.untold = None if ended.is_set() else run
                 return self._failed(decision, error)
             worst = max(worst, closing.exit)
@@ -839,6 +841,28 @@ class _FileRun:
         if closing.error:
             screen.complain(closing.error)
         return closing
+
+    async def _beside(self, decision: StepDecision, now: Round) -> list[str]:
+        """What can be done beside the file where a step is refused: what is advised for it, and later steps."""
+        lines, journal = list[str](), self.session.journal
+        if decision.run is not None and (command := run_again(decision.run)):
+            own = said(
+                "What is advised with a flag is typed as a command of its own, not with the file, which then passes "
+                "over it:\n{command}",
+                command=command,
+            )
+            lines.append(own)
+        for later in now.decisions[len(self.done) :]:
+            if (run := later.run) is not None and later.is_open and not later.begins and run.approved_at:
+                left = counted(
+                    "{step} is not at its end: run {run}, {n} row[s] left. To send them now:\n{command}",
+                    (await journal.totals(run)).count_where(open=True),
+                    step=later.step.named,
+                    run=run.name,
+                    command=command_line("resume", run.name),
+                )
+                lines.append(left)
+        return lines
 
     def _failed(self, decision: StepDecision, error: SaidError) -> Closing:
         """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""

@@ -454,12 +454,16 @@ async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Dec
     """How a load differs from the last one of its job by more than this share, in percent; None where it does not.
 
     The last one is that for the same billing which is at its end and stands, of all rows of its file; a delta is
-    compared with deltas. Without a share nothing is asked.
+    compared with deltas, and the first one with the load, by the rows of their files, for what it enters is little.
+    Without a share nothing is asked.
     """
     if share is None:
         return None
     for one in reversed(await journal.runs()):
-        if (one.job, one.target, SINCE in one.parameters) != (run.job, run.target, SINCE in run.parameters):
+        is_first = SINCE in run.parameters and SINCE not in one.parameters
+        if (one.job, one.target) != (run.job, run.target) or (
+            SINCE in one.parameters and SINCE not in run.parameters
+        ):
             continue
         if one.run_id >= run.run_id or not one.approved_at or one.undone_by or await unfinished(one, journal):
             continue
@@ -467,13 +471,16 @@ async def unlike_last(run: Run, plan: PreviewFacts, journal: Journal, share: Dec
         rows, amount = totals.count(*_IN_EFFECT), totals.amount_of(*_IN_EFFECT)
         if not rows or totals.left_out:
             continue
-        if not (_is_apart(plan.to_send, rows, share) or _is_apart(plan.sum, amount, share)):
+        sent, has_amounts = plan.to_send, plan.has_amounts and not is_first
+        if is_first:
+            rows, sent = totals.frozen + totals.refused, plan.totals.frozen + plan.totals.refused
+        if not (_is_apart(sent, rows, share) or (has_amounts and _is_apart(plan.sum, amount, share))):
             return None
         return said(
             "this load is of {now}, and the last one of the job, {run} of {date}, was of {then}: more than {share} "
             "apart",
-            now=number_and_sum(plan.to_send, plan.sum if plan.has_amounts else None),
-            then=number_and_sum(rows, amount if plan.has_amounts else None),
+            now=number_and_sum(sent, plan.sum if has_amounts else None),
+            then=number_and_sum(rows, amount if has_amounts else None),
             run=one.name,
             date=one.created_at,
             share=percent(share),
@@ -674,6 +681,8 @@ class RunSession:
             may_stream = may_stream and not self._session.hand_in and shared_accounts_of(run) is None
             # Which rows an undo is still to take back is known once all are read, too.
             may_stream = may_stream and not await half_done_undos(run, journal)
+            # What rows of one account would set, too.
+            may_stream = may_stream and not self._job.effect.sets_for_lane
             # What a delta changes, and whether a load is like the last one, is known once all rows are read.
             may_stream = may_stream and SINCE not in run.parameters and self._live_policy.policy.like_last is None
             if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):

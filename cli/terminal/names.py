@@ -156,7 +156,7 @@ TALLY_KINDS: Final[Mapping[TallyKind, Said]] = {kind: name for kind, (name, *_) 
 """What the subscribers of an import are counted by."""
 
 _HOLDERS: Final[Mapping[str, Said]] = {
-    IN_DOUBT: said("in doubt"),
+    IN_DOUBT: said("earlier calls"),
     PAUSED: said("paused"),
     BILLING: said("billing"),
     BARRIER: said("barrier"),

@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -43,6 +43,8 @@ from engine.errors import InputRefused
 from engine.evidence import AlreadyThere, RowRefused, Undecided
 from engine.job import NO_ENTRIES, Effect, Entries, Job, Marked, SameKey
 from texts.said import Said, advised, in_clauses, kind_of, reason, said, setting, some_of, wording
+
+_Item = TypeVar("_Item", NewItem, Item)
 
 Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
 """Known marks by run, number, and the key of the row for which its entry was found."""
@@ -163,11 +165,11 @@ class ForeignEntries:
         """By key, the items of unfinished runs that set what these set: sent later, they would overwrite it."""
         effect = self._job.effect
         asked = [item for item in items if item.undoes is None] if effect.overwrites else ()
-        setting = {item.key: item for item in asked if effect.sets(item.payload)}
+        setting = [item for item in asked if effect.sets(item.payload)]
         if not setting:
             return {}
-        found = await self.earlier.left_open(self._target, setting.keys(), self._own)
-        return {one.key: one for one in found if sets_the_same(self._job.effect, setting[one.key], one)}
+        found = await self.earlier.left_open(self._target, *keys_and_lanes(effect, setting), self._own)
+        return {item.key: one for item, one in setting_the_same(effect, setting, found)}
 
     async def _entered(self, items: Sequence[NewItem], *, is_streamed: bool) -> dict[str, Sequence[EarlierEntry]]:
         """By key, what earlier runs have entered of these items here, as far as the billing has to show it.
@@ -517,24 +519,36 @@ def taken_back_elsewhere(entry: Marked) -> Said:
     )
 
 
-def sets_the_same(effect: Effect, item: NewItem | Item, other: StandingItem) -> bool:
-    """Whether an item of another run sets some of what an item with its key sets."""
-    return item.lane == other.lane and not effect.sets(item.payload).isdisjoint(effect.sets(other.payload))
+def keys_and_lanes(effect: Effect, items: Collection[NewItem | Item]) -> tuple[set[str], set[str]]:
+    """The keys and lanes by which the journal finds what other runs have set of what these items set."""
+    return {item.key for item in items}, {item.lane for item in items if effect.sets_for_lane}
+
+
+def setting_the_same(
+    effect: Effect, items: Collection[_Item], found: Iterable[StandingItem]
+) -> list[tuple[_Item, StandingItem]]:
+    """Those of the items some of which an item of another run sets as well, each with that one."""
+    return [
+        (item, one)
+        for one in found
+        for item in items
+        if item.lane == one.lane and not effect.sets(item.payload).isdisjoint(effect.sets(one.payload))
+    ]
 
 
 async def set_by_later_runs(
-    run: Run, items: Mapping[str, Item], effect: Effect, journal: Journal
+    run: Run, items: Collection[Item], effect: Effect, journal: Journal
 ) -> list[tuple[Item, StandingItem]]:
-    """Those of a run's items, by key, some of which a later run has set since, each with that run's item."""
-    found = await journal.set_since(run, items.keys()) if items else ()
-    return [(items[one.key], one) for one in found if sets_the_same(effect, items[one.key], one)]
+    """Those of a run's items some of which a later run has set since, each with that run's item."""
+    found = await journal.set_since(run, *keys_and_lanes(effect, items)) if items else ()
+    return setting_the_same(effect, items, found)
 
 
 async def with_later_runs(
     run: Run, differing: Mapping[str, tuple[Item, str]], effect: Effect, journal: Journal
 ) -> dict[int, str]:
     """By item_id, why items of a run, by key, are not in effect any more, with a later run that has set the same."""
-    items = {key: item for key, (item, _) in differing.items()}
+    items = [item for item, _ in differing.values()]
     return {
         item.item_id: in_clauses([differing[item.key][1], said("run {run} has set it since", run=one.run)])
         for item, one in await set_by_later_runs(run, items, effect, journal)

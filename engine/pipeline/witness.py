@@ -289,7 +289,7 @@ class Witness:
     async def _set_since(self, items: Sequence[Item]) -> Mapping[int, str]:
         """Which of these items, left by an earlier process, set what a later run of the journal has set since."""
         asked = [item for item in items if item.number <= self._known] if self._effect.overwrites else ()
-        setting = {item.key: item for item in asked if self._effect.sets(item.payload)}
+        setting = [item for item in asked if self._effect.sets(item.payload)]
         return {
             item.item_id: said(
                 "run {run} has set the same since this list was made, and this row would overwrite it: to set it all "

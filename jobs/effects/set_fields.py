@@ -143,6 +143,7 @@ class SetFieldsEffect(CallEffect):
     def __init__(self, gateway: Gateway, template: Template, *, yields: bool = False) -> None:
         super().__init__(gateway, template)
         self._yields = yields
+        self.sets_for_lane = template.model == "AdminAccounts"
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
         together = gateway.database is not None and known

@@ -293,9 +293,9 @@ class FolderTree:
 class SubscriberThere:
     """A subscriber of the billing, with its services and attributes by step and the id that tells them apart.
 
-    `money` is its account of money, None without one. `sharers` are other live subscribers of its account, `newest`
-    is the last operation on it, where its balance is to be set. `came` names the last one over which it would be set,
-    and says by how much the balance has moved since the last opening balance.
+    `money` is its account of money, None without one. `sharers` are other live subscribers of its account, where that
+    is to be changed; `newest` is the last operation on it, where its balance is to be set. `came` names the last one
+    over which it would be set, and says by how much the balance has moved since the last opening balance.
     """
 
     thing: BillingObject
@@ -332,17 +332,18 @@ async def read_page(
     names = ("id", *(name for step, name in OF_MONEY.items() if owners[step]))
     for owner, accounts in (await find_by(gateway, "AdminAccounts", OF_ABONENT, with_money, names)).items():
         with_money[owner].money = accounts[0] if len(accounts) == 1 else None
+    # The other live subscribers whose balance or limit would be set as well.
+    now = await accounts_now(gateway, {owner: own.thing.account_id or 0 for owner, own in with_money.items()})
+    ids = {one for account in now.values() for one in account.sharers} - with_money.keys()
+    resolved = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
+    for owner, own in with_money.items():
+        own.sharers = tuple(
+            str(one)
+            for one in sorted(now[owner].sharers)
+            if one != owner and (one in with_money or not isinstance(resolved[one], str))
+        )
     if gateway.profile.type_8.value is TypeEight.SETS and (entering := owners[Step.BALANCE]):
-        # The other live subscribers whose balance an opening balance would replace.
-        now = await accounts_now(gateway, {owner: own.thing.account_id or 0 for owner, own in entering.items()})
-        ids = {one for account in now.values() for one in account.sharers} - entering.keys()
-        resolved = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
         for owner, own in entering.items():
-            own.sharers = tuple(
-                str(one)
-                for one in sorted(now[owner].sharers)
-                if one != owner and (one in entering or not isinstance(resolved[one], str))
-            )
             own.newest = now[owner].newest
         if change:
             await _read_what_came(gateway, [(own, part) for one, own in alone if (part := one.part(Step.BALANCE))])
@@ -425,6 +426,7 @@ COMMENT: Final = "Миграция балансов"
 _ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 """The steps whose field is set without being asked where it is empty: then nothing is there yet."""
 
+_SET_BY: Final = {Step.THRESHOLD: "tariff-threshold", Step.LIMIT: "cutoff-limit"}
 _DELETED_BY: Final = {Step.SERVICE: "delete-services", Step.ACCOUNT: "delete-account"}
 """The steps of which a subscriber has several, as a rule one, each with the job that deletes the old one."""
 
@@ -603,7 +605,7 @@ class _RowPlan:
         self._check_comment(part, "descr")
         amount, there = Decimal(part.text(SUM) or 0), self._there
         now = Decimal(0) if there is None else Decimal(self._money(part.step).values[BALANCE] or 0)
-        if there is not None and there.sharers:
+        if there is not None and there.sharers and self._sets:
             raise _Refused(
                 said(
                     "its account of money is also that of abonent {ids}, whose balance this would replace: leave the "
@@ -732,7 +734,8 @@ class _RowPlan:
             noun = creatable_model(STEP_MODELS[part.step], {}).noun
             named = said("{noun} {id}", noun=noun, id=str(thing.values["id"]))
             return self._made(part, payload, {}, reason("already as wanted: {object}", AS_WANTED, object=named))
-        if self._context.change or (part.step in _ONE_FIELD and not any(was.values())):
+        sharers = self._there.sharers if self._there and part.step in OF_MONEY else ()
+        if not sharers and (self._context.change or (part.step in _ONE_FIELD and not any(was.values()))):
             return self._made(part, payload, fills)
         # What differs of an object that is there, and how it is changed.
         path = self._folder.missing[-1] if self._folder.missing else ""
@@ -745,6 +748,16 @@ class _RowPlan:
             )
             for name, old in was.items()
         )
+        if sharers:
+            why = reason(
+                "there already, and different: {changes}; this would change it for abonent {ids} as well, who shares "
+                "the account. If that is meant, set it with the job {job}",
+                DIFFERENT,
+                changes=changes,
+                ids=sharers,
+                job=_SET_BY[part.step],
+            )
+            return self._made(part, payload, {}, why)
         why = reason(
             "there already, and different: {changes}; {change} changes it",
             DIFFERENT,

@@ -56,6 +56,19 @@ async def test_what_nobody_takes_has_no_effect_later(journal: Journal, seconds: 
     assert [one.text for one in owner.taken] == ["get"]
 
 
+async def test_what_is_left_for_a_process_is_taken_when_it_wakes_and_by_no_other_as_its_own(journal: Journal) -> None:
+    run = await taken_up(journal)
+    assert await journal.mailbox.ask(run, OLGA, "stop", SHORT, stays=True) == NOBODY
+    async with serving(journal, run) as owner:
+        await journal.mailbox.ask(run, OLGA, "get", PATIENCE)
+    assert [one.text for one in owner.taken] == ["stop", "get"]
+    assert await journal.mailbox.ask(run, OLGA, "stop", SHORT, stays=True) == NOBODY
+    later = await journal.take_up(run)
+    async with serving(journal, later) as owner:
+        await journal.mailbox.ask(later, OLGA, "get", PATIENCE)
+    assert [(one.text, one.epoch) for one in owner.taken] == [("stop", run.epoch), ("get", later.epoch)]
+
+
 async def test_two_askers_at_once_get_their_own_answers_and_nothing_is_kept(journal_address: JournalAddress) -> None:
     async with (
         open_journal(journal_address) as journal,

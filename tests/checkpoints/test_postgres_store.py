@@ -243,10 +243,11 @@ GROUP = 50
 LISTED = 4000
 PENDING = range(2 * LISTED - GROUP + 1, 2 * LISTED + 1)
 PAIRS = [[str(number), str(number)] for number in range(1, GROUP + 1)]
+WORDS = [[word] for word, _ in PAIRS]
 OF_A_GROUP: Final[Mapping[str, Mapping[str, Value]]] = {
     "earlier": {"keys": PAIRS},
     "standing_in_lanes": {"lanes": PAIRS},
-    "setters": {"keys": [[word] for word, _ in PAIRS], "after": 0, "states": ["pending", "accepted"]},
+    "setters": {"keys": WORDS, "lanes": WORDS, "after": 0, "states": ["pending", "accepted"]},
     "made_by_others": {"found": [[LISTED + number, str(number)] for number in range(1, GROUP + 1)]},
     "items_by_key": {"keys": [word for word, _ in PAIRS]},
     "amounts_of_rows": {"numbers": list(range(1, GROUP + 1))},

@@ -4,6 +4,7 @@ import shlex
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from unittest.mock import ANY
@@ -383,10 +384,11 @@ def warned(place: Place) -> dict[int, int]:
 
 
 async def test_fields_that_an_unfinished_run_is_still_to_set_are_set_by_no_later_run_before_it(place: Place) -> None:
-    """Its calls would come last, and overwrite what the later run has set."""
-    ids = list(map(str, place.subscribers(8)))
+    """Its calls would come last, and overwrite what the later run has set, also for another one of the account."""
+    _, shares, other = place.of_one_account()
+    ids = list(map(str, place.subscribers(7)))
     select = f"select id as abonent_id from abonents where id in ({', '.join(ids)})"  # noqa: S608 - numbers
-    place.rows("abonent_id", *ids)
+    place.rows("abonent_id", *ids, str(shares))
     place.traffic.model = "AdminAccounts/"
     run = await killed(place, "run", "warning-threshold", "rows.csv", "--set", "amount=-120")
     before = warned(place)
@@ -395,11 +397,24 @@ async def test_fields_that_an_unfinished_run_is_still_to_set_are_set_by_no_later
     await place.cli.refused("run", *later, "--yes", says=says)
     await place.cli.refused("plan", *later, says=says)
     assert warned(place) == before
-    streamed = ("run", "warning-threshold", "--sql", select, "--set", "amount=-130", "--yes")
-    ended = await place.cli(*streamed, may_end_with=(Exit.REJECTED,))
-    assert f"take that run to its end first, `carbon-migrate resume {run}" in " ".join(ended.out.split())
+    for rows in (select, f"select {other} as abonent_id from rdb$database"):  # noqa: S608 - a number
+        words = ("run", "warning-threshold", "--sql", rows, "--set", "amount=-130", "--yes")
+        await place.cli.refused(*words, says=says)
     await place.cli("resume", run, "--yes", "--settle", "0.1")
     assert (await place.run(*later), warned(place)) == (ANY, {-130: 8})
+
+
+async def test_rows_of_a_select_are_left_out_where_an_unfinished_run_has_them(place: Place) -> None:
+    """They are sent while others are read."""
+    ids = list(map(str, place.subscribers(8)))
+    select = f"select id as abonent_id from abonents where id in ({', '.join(ids)})"  # noqa: S608 - numbers
+    place.rows("abonent_id", *ids)
+    place.traffic.model = "Abonents/"
+    since = f"since={datetime.now(UTC).date().replace(day=1)}"
+    run = await killed(place, "run", "recalculate", "rows.csv", "--set", since)
+    later = ("run", "recalculate", "--sql", select, "--set", since, "--yes")
+    ended = await place.cli(*later, may_end_with=(Exit.REJECTED,))
+    assert f"take that run to its end first, `carbon-migrate resume {run}" in " ".join(ended.out.split())
 
 
 async def test_a_resumed_run_leaves_alone_what_a_later_run_has_set(place: Place) -> None:

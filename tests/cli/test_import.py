@@ -171,6 +171,43 @@ async def test_a_change_adds_no_service_and_no_login_beside_the_old_one(
     assert [place.query(one) for one in there] == [[(2,)], [(2,)]]
 
 
+async def test_what_has_come_since_explains_the_balances_of_an_import_on_top_of_another(place: Place) -> None:
+    """As those of the first one."""
+    rows = [subscriber(number) for number in (1, 2, 3)]
+    payments = ("payment", "pay.csv", "--yes", "--settle", "0.1")
+    place.write(table(rows[:2]), "subs.csv")
+    first = (await place.cli.closing("import", "subs.csv", "--yes"))["run"]
+    place.write("contract_number;amount;document\nН-0001;100;A\n", "pay.csv")
+    await place.cli("run", *payments)
+    place.write(table(rows), "subs.csv")
+    second = (await place.cli.closing("import", "subs.csv", "--yes"))["run"]
+    place.write("contract_number;amount;document\nН-0002;7;B\nН-0003;7;C\n", "pay.csv")
+    await place.cli("run", *payments)
+    for run, moved in ((first, "107.00"), (second, "114.00")):
+        found = await place.cli.closing("verify", run)
+        (folder,) = (one for one in found["tally"]["groups"] if one["kind"] == "folder")
+        assert (folder["later_operations"]["balance"], found["tally"]["different"]) == (moved, 0)
+
+
+@pytest.mark.parametrize("database", [(), ("--database", "")], ids=["the database", "the API"])
+async def test_a_limit_is_not_changed_for_another_subscriber_of_the_account(
+    place: Place, database: Sequence[str]
+) -> None:
+    rows = [subscriber(number)[:-1] for number in (1, 2)]
+    place.write(table(rows, HEADER[:-1]), "subs.csv")
+    await place.cli("import", "subs.csv", "--yes", *database)
+    of = "(select {} from abonents where contract_number = '{}' and deleted = 0)"
+    first, second = of.format("account_id", "Н-0001"), of.format("account_id", "Н-0002")
+    await place.execute(f"update abonents set account_id = {first} where account_id = {second}")  # noqa: S608
+    rows[1][-1] = "-77"
+    place.write(table(rows, HEADER[:-1]), "subs.csv")
+    threshold = f"select limit_warning from admin_accounts where id = {first}"  # noqa: S608
+    before = place.query(threshold)
+    says = ["limit_warning: -1 → -77; this would change it for abonent", "job tariff-threshold"]
+    await place.cli.told("import", "subs.csv", "--yes", "--change", *database, says=says)
+    assert place.query(threshold) == before
+
+
 async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(place: Place) -> None:
     rows = [subscriber(1), subscriber(2)]
     place.write(table(rows), "subs.csv")

@@ -316,7 +316,7 @@ class MemoryJournal(Journal):
     async def lanes_gone(self, run: Run, lanes: Collection[str]) -> set[str]:
         return set()
 
-    async def set_since(self, run: Run, keys: Collection[str]) -> list[StandingItem]:
+    async def set_since(self, run: Run, keys: Collection[str], lanes: Collection[str]) -> list[StandingItem]:
         return []
 
     async def taken_back(self, run: Run) -> dict[str, int]:

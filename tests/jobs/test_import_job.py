@@ -643,6 +643,12 @@ def having(execute: Execute) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9010", 100 * SCALE)
 
 
+@pytest.fixture
+def alone(execute: Execute) -> None:
+    """9001 has its account of money for itself."""
+    execute("update abonents set deleted = 1 where id = 9008")
+
+
 DIFFERING = subscriber(
     "00123",
     1,
@@ -658,7 +664,7 @@ DIFFERING = subscriber(
 AGAIN = "; --change changes it"
 
 
-@pytest.mark.usefixtures("having")
+@pytest.mark.usefixtures("having", "alone")
 async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(gateway: Gateway, database: Database) -> None:
     effect = SubscriberSteps(gateway)
     different = "there already, and different: "
@@ -677,7 +683,7 @@ async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(gateway: 
     assert changes(before, whole_database(database)) == {"ADMIN_ACCOUNTS": {9001: {"limit": (None, -100 * SCALE)}}}
 
 
-@pytest.mark.usefixtures("having")
+@pytest.mark.usefixtures("having", "alone")
 async def test_nothing_is_given_to_who_has_the_number_and_another_name(gateway: Gateway) -> None:
     belongings = (
         (Step.ACCOUNT, {"login": "petrov"}),
@@ -694,7 +700,7 @@ async def test_nothing_is_given_to_who_has_the_number_and_another_name(gateway: 
     assert "login ivanov would stay beside that of the row" in (changed["account"] or "")
 
 
-@pytest.mark.usefixtures("having")
+@pytest.mark.usefixtures("having", "alone")
 async def test_what_differs_is_changed_where_that_was_said(gateway: Gateway, database: Database) -> None:
     effect = SubscriberSteps(gateway, change=True)
     before = whole_database(database)

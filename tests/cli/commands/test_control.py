@@ -26,7 +26,7 @@ from cli.session import control_client as asking
 from cli.session import journal as session_journal
 from cli.session.control_client import give
 from cli.session.run_view import RunView
-from cli.terminal.exits import CommandRefused
+from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from engine.pacing.policy import Policy
 from engine.pipeline.control import ControlRequest
@@ -196,6 +196,16 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
     assert (ended.exit, ended.closing["stopped"][:11]) == (130, "stopped by ")
     assert ended.closing["states"].keys() == {"accepted", "pending"}
     assert (await place.found()).rows == ended.closing["states"]["accepted"] == place.traffic.arrived
+
+
+async def test_a_run_that_is_frozen_is_left_the_stop_and_stops_when_it_wakes(place: Place) -> None:
+    async with a_load(place) as (load, name):
+        load.signal(signal.SIGSTOP)
+        (await place.cli("stop", name, may_end_with=(Exit.STOPPED,))).saying("it stops when it wakes")
+        load.signal(signal.SIGCONT)
+        ended = await load.ended()
+    assert (ended.exit, ended.closing["stopped"][:11]) == (130, "stopped by ")
+    assert ended.closing["states"].keys() == {"accepted", "pending"}
 
 
 # ---- where the journal takes nothing more -----------------------------------------------------------------------

@@ -268,7 +268,19 @@ async def test_a_run_in_the_queue_says_so_wherever_it_is_shown_and_stop_takes_it
     await shared.landed_once(ROWS)
 
 
-async def test_stop_takes_a_run_out_of_the_queue_whose_worker_was_killed_and_no_other(shared: Place) -> None:
+async def test_a_worker_says_in_its_own_language_why_a_run_waits(shared: Place) -> None:
+    run = await hand_in(shared, ROWS, "--limit-money", "10", "--no-canary")
+    async with shared.cli.started("--lang", "ru", *WORKER) as worker:
+        heard = await worker.said(f"{run}: ждёт человека")
+        worker.signal(signal.SIGTERM)
+        heard += (await worker.ended()).err
+    assert "был бы превышен" in " ".join(heard.split())
+    assert "has been sent" in (await shared.cli("status", run, "--json")).out
+
+
+async def test_stop_takes_a_run_out_of_the_queue_whose_worker_is_frozen_and_goes_on_with_it_no_more(
+    shared: Place,
+) -> None:
     run = await hand_in(shared, ROWS, "--in-flight", "1", "--no-canary")
     async with shared.cli.started("worker", "--stalled-after", "600") as worker:
         await shared.traffic.reaches(5)
@@ -280,14 +292,13 @@ async def test_stop_takes_a_run_out_of_the_queue_whose_worker_was_killed_and_no_
         await comes_to(
             shared, "select not exists (select 1 from pg_locks where locktype = 'advisory' and objsubid = 2)"
         )
-        assert (await shared.cli("stop", run, may_end_with=(2,))).exit == 2
-        assert shared.asked("select count(*) from procrastinate_jobs") == [(1,)]
-        worker.signal(signal.SIGKILL)
-        await worker.ended()
-    await comes_to(shared, "select not exists (select 1 from pg_locks where locktype = 'advisory')")
-    stopped = " ".join((await shared.cli("stop", run)).out.split())
-    assert f"no worker sends it until it is handed in again, carbon-migrate resume {run}" in stopped
-    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
+        stopped = " ".join((await shared.cli("stop", run)).out.split())
+        assert f"no worker sends it until it is handed in again, carbon-migrate resume {run}" in stopped
+        assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
+        arrived = shared.traffic.arrived
+        worker.signal(signal.SIGCONT)
+        await worker.said(f"{run}: not in the hands of this worker any more")
+        assert shared.traffic.arrived == arrived
     assert "in doubt" in (await shared.cli("resume", run, "--detach")).out
 
 
