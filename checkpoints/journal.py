@@ -145,6 +145,19 @@ class Journal:
     async def runs(self) -> list[Run]:
         return [rows.to_run(row) for row in await self._store.all("runs")]
 
+    async def at_work(self, run: Run) -> list[Run]:
+        """The other runs of the run's billing that may send, and that a process works on."""
+        found = [rows.to_run(row) for row in await self._store.all("at_work", run_id=run.run_id)]
+        return [one for one in found if await self._store.is_locked(one.run_id)]
+
+    async def money_beside(self, run: Run, other: Run) -> AsyncIterator[str]:
+        """The payloads of the rows left of two runs that enter money on one account."""
+        for after in range(0, await self.last_number(run), PAGE):
+            beside = {"run_id": run.run_id, "other": other.run_id, "after": after, "size": PAGE}
+            for row in await self._store.all("money_beside", **beside):
+                yield row["payload"]
+                yield row["other"]
+
     async def approve(self, run: Run) -> None:
         """Approve the run, which may send from now on. An undo ends the run that it takes back."""
         await self._do(run, "approve_run", "end_undone", now=rows.now())

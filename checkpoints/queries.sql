@@ -166,6 +166,23 @@ select r.run_id, r.host, r.process, r.began_at
 from runners r
 where not exists (select 1 from runners later where later.run_id = r.run_id and later.epoch > r.epoch)
 
+-- name: at_work
+-- Other runs of the billing that may send, whose last process has not noted its end: it works on them, or was killed.
+select r.*
+from runs own
+join runs r on r.target = own.target and r.run_id <> own.run_id
+join runners u on u.run_id = r.run_id and u.epoch = r.epoch
+where own.run_id = :run_id and r.approved_at is not null and r.ended_at is null and u.ended_at is null
+
+-- name: money_beside
+-- The rows left of two runs that enter money on one account, by the numbers of the first one's.
+select i.payload, o.payload as other
+from items i
+join items o on o.run_id = :other and o.lane = i.lane
+where i.run_id = :run_id and i.number > :after and i.number <= :after + :size
+  and i.amount is not null and i.state in (select state from states where open)
+  and o.amount is not null and o.state in (select state from states where open)
+
 -- name: has_queue
 -- Where one machine has the journal, nobody hands a run in.
 select 0 as answer

@@ -64,6 +64,9 @@ OVER: Final = "would set the balance over what earlier runs have entered"
 INSTEAD: Final = "would replace the opening balance of its account"
 """The code of the reason of rows that are refused, for another run has set the balance for another row."""
 
+CAME_SINCE: Final = "would set the balance over what came since the list was made"
+"""The code of the reason of rows that are not sent, for money that came meanwhile would be out of the balance."""
+
 ON_REQUEST: Final = (NOT_SHOWN, OVER)
 """The codes of the reasons of rows that are entered, alone and as each reason says, with `--again`."""
 

@@ -40,7 +40,7 @@ from checkpoints.records import Item, NewRun, Run, Stage, Totals
 from checkpoints.states import State, states_where
 from cli.session.control_client import serve_control
 from cli.session.events import RunReaders
-from cli.session.journal import BillingTaken, locked, ourselves, refuse_ended, remembered
+from cli.session.journal import BillingTaken, locked, ourselves, refuse_beside, refuse_ended, remembered
 from cli.session.order import (
     PLAN,
     Order,
@@ -612,7 +612,10 @@ class RunSession:
                         log.warning("what the run will ask could not be tried", why=error)
                     except LookUpFailed as error:
                         raise CommandRefused(text_of(error)) from error
-                    return self._run.approved_at is not None or await self._approved()
+                    may_send = self._run.approved_at is not None or await self._approved()
+                    if may_send:
+                        await self._refuse_beside()
+                    return may_send
         except Unanswered as unanswered:
             self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
         except (CommandRefused, InputRefused, RunRefused) as refused:
@@ -669,6 +672,10 @@ class RunSession:
             flags, text = [f"--{name} {ALL[name].shown(policy)}" for name in other], describe_settings(policy, other)
             await self._journal.history.note_command(run, ourselves(), f"taken up with {' '.join(flags)}", text)
 
+    async def _refuse_beside(self) -> None:
+        """Asked before the consent, and once more after it: of two runs that begin at once, each may have agreed."""
+        await refuse_beside(self._run, self._job, self._session.gateway.profile, self._journal)
+
     def _apply_rate(self) -> None:
         self._session.gateway.rate.per_second = self._live_policy.policy.rate
 
@@ -685,7 +692,9 @@ class RunSession:
             may_stream = may_stream and not self._job.effect.sets_for_lane
             # What a delta changes, and whether a load is like the last one, is known once all rows are read.
             may_stream = may_stream and SINCE not in run.parameters and self._live_policy.policy.like_last is None
-            if may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole):
+            may_stream = may_stream and not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
+            # And so is whether another run enters money on the same accounts.
+            if may_stream and not await journal.at_work(run):
                 self._caution(self._screen.say_always)
                 await self._approve()
                 return True
@@ -734,6 +743,7 @@ class RunSession:
             raise NothingSent(departs)
         await refuse_overtaken(run, journal)
         await refuse_half_undone(run, journal, journal)
+        await self._refuse_beside()
         plan = await plan_of(run, self._job, journal, journal, question.rows)
         if self._job.replaces is not None and not consent.yes:
             plan = replace(plan, balances=await balances_of(run, journal, profile))

@@ -18,7 +18,7 @@ from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.rows import LaneCounts, StepCount
-from checkpoints.sentences import AS_WANTED, DIFFERENT, ON_REQUEST, is_held_back
+from checkpoints.sentences import AS_WANTED, CAME_SINCE, DIFFERENT, ON_REQUEST, held_back, is_held_back
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import bare_table, drawn, render
@@ -29,7 +29,7 @@ from engine.pacing.holds import StopKind, money_limit, whole_sum
 from jobs.imports.subscriber import LANE, STEP_NAMES, Step
 from jobs.spec import words
 from jobs.spec.words import IMPORT, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
-from texts.said import Said, command_line, counted, said, setting, two_decimals, wording
+from texts.said import Said, command_line, counted, kind_of, reason, said, setting, two_decimals, wording
 
 if TYPE_CHECKING:
     from jobs.value_changes import Overwritten
@@ -405,6 +405,7 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 # ---- the commands to type next ------------------------------------------------------------------------------------
 
 
+_CAME_SINCE: Final = kind_of(held_back(reason("", CAME_SINCE)))
 _ON_REQUEST: Final = said(
     "enter what each reason names {again} for, once all else is taken out of that file", again=setting("again")
 )
@@ -417,6 +418,8 @@ async def steps_after(run: Run, totals: Totals, journal: Journal) -> list[tuple[
         whole = await whole_sum(run, journal)
         lacking = whole if whole > limit else None
     found = [code for code in ON_REQUEST if totals.refused and await journal.refusals(run, size=1, code=code)]
+    if totals.count(State.REJECTED):
+        found += [one.kind for one in await journal.reasons(run, State.REJECTED) if one.kind == _CAME_SINCE]
     return [*next_steps(run, totals, lacking, on_request=bool(found))]
 
 

@@ -435,7 +435,7 @@ class ForeignEntries:
             return
         why = reason(
             "earlier runs have moved its balance by {moved} ({operations}): it is {balance}, and this row would set "
-            "it to {asked}, without that",
+            "it to {asked}",
             OVER,
             moved=moved,
             operations=some_of([said("run {run}, {entry}", run=one.run, entry=one.text) for one in entries.came], 1),
@@ -443,8 +443,9 @@ class ForeignEntries:
             asked=item.amount or Decimal(0),
         )
         advice = said(
-            "To keep that, add {moved} to the account's sum, with {again}; as it is, with {again}, the row replaces "
-            "it",
+            "Where {asked} has that money already, enter the row with {again}; where not, add {moved} to it first, "
+            "or that money is lost",
+            asked=item.amount or Decimal(0),
             moved=moved,
             again=setting("again"),
         )

@@ -18,7 +18,7 @@ from billing.money import two_decimals, wire
 from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
-from checkpoints.sentences import AS_IT_WAS, AS_WANTED, GONE
+from checkpoints.sentences import AS_IT_WAS, AS_WANTED, CAME_SINCE, GONE
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import (
@@ -460,9 +460,10 @@ class CreateEffect(CallEffect):
                     operations=named,
                 )
                 if own
-                else said(
+                else reason(
                     "changed since the list was made: {amount} came to the account, and this row would set its "
                     "balance over it: {operations}. {anew}",
+                    CAME_SINCE,
                     amount=amount,
                     operations=named,
                     anew=anew,

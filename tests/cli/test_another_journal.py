@@ -6,10 +6,12 @@ Before the list is made, between the list and the call, while a run lies, and wh
 """
 
 import shutil
+import signal
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -452,3 +454,41 @@ async def test_two_processes_of_one_number_may_follow_each_other_on_one_billing(
         run = await frozen_run(journal, new_item("a"))
         with only_journal(run, ["billing"], journal.address), only_journal(run, ["billing"], journal.address):
             pass
+
+
+@pytest.mark.parametrize(("sends", "comes"), [("payment", "balances"), ("balances", "payment")])
+async def test_while_a_balance_is_set_nobody_else_enters_money_on_its_account(
+    place: Place, sends: str, comes: str
+) -> None:
+    """What comes between its look and its call would be out of the balance; other accounts wait for nobody."""
+    *payers, apart = place.subscribers(4)
+    file = place.rows("abonent_id;amount", *(f"{one};5" for one in payers))
+    other = place.rows("abonent_id;amount", f"{payers[-1]};7", name="other.csv")
+    beside = place.rows("abonent_id;amount", f"{apart};7", name="beside.csv")
+    slow = ("--yes", "--json", "--rate", "0.1", "--in-flight", "1", "--no-canary")
+    async with place.cli.started("run", sends, file, *slow) as first:
+        await first.until(partial(place.traffic.reaches, 1))
+        (run,) = await place.runs()
+        says = [f"run {run.name}, which another process works on, enters money on accounts of these rows"]
+        await place.cli.refused("run", comes, other, "--yes", says=[*says, "then type the command again"])
+        assert (await place.run(comes, beside))["states"] == {"accepted": 1}
+        first.signal(signal.SIGTERM)
+        assert (await first.ended()).exit == 130
+    async with place.journal() as journal:
+        refused = [one.discarded_at is not None for one in await journal.runs()]
+    assert refused == [False, True, False]
+
+
+async def test_a_stopped_payment_is_not_taken_up_beside_the_balance_of_its_account(place: Place) -> None:
+    payers = place.subscribers(3)
+    file = place.rows("abonent_id;amount", *(f"{one};5" for one in payers))
+    stopped = await place.stopped("payment", file, "--rate", "1", "--in-flight", "1", "--no-canary", calls=1)
+    slow = ("--yes", "--json", "--rate", "0.1", "--in-flight", "1", "--no-canary", "--again")
+    other = place.rows("abonent_id;amount", *(f"{one};7" for one in payers), name="other.csv")
+    before = place.traffic.arrived
+    async with place.cli.started("run", "balances", other, *slow) as first:
+        await first.until(partial(place.traffic.reaches, before + 1))
+        says = ["enters money on accounts of these rows", f"resume {stopped}"]
+        await place.cli.refused("resume", stopped, "--yes", says=says)
+        first.signal(signal.SIGTERM)
+        await first.ended()

@@ -202,7 +202,12 @@ async def test_no_opening_balance_is_set_over_payments_of_earlier_runs_but_on_re
     before = place.tables
     now = "not known" if database else "75.00"
     says = [f"{OVER} 75.00 (run {payments}, operation", "of 25.00, ", f"and 1 more): it is {now}, and this row would"]
-    says += ["set it to 200.00, without that. To keep that, add 75.00", f"{OVER} 30.00 (run {payments}", "2 rows"]
+    says += [
+        "set it to 200.00. Where 200.00 has that money already",
+        "where not, add 75.00 to it first",
+        f"{OVER} 30.00 (run {payments}",
+        "2 rows",
+    ]
     words = ("balances", "b.csv", *database)
     planned = json.loads((await place.cli("plan", *words, "--json", may_end_with=(1,))).out)
     assert (planned["refused"], planned["states"]) == (2, {"pending": 1})
@@ -221,6 +226,22 @@ async def test_no_opening_balance_is_set_over_payments_of_earlier_runs_but_on_re
     assert [place.balance(key) for key in (one, two)] == [275, 30]
     # The others go, and the order of loads that is right is no question.
     assert (await place.run("balances", "b.csv", *database, "--skip-bad", ends=1))["states"]["accepted"] == 1
+
+
+async def test_what_is_advised_after_payments_into_a_stopped_load_of_balances_enters_them_once(place: Place) -> None:
+    one, two = await empty(place, 2)
+    place.rows("abonent_id;amount", f"{one};200", f"{two};7", name="b.csv")
+    load = await place.stopped("balances", "b.csv", "--rate", "0.5", "--in-flight", "1", "--no-canary", calls=1)
+    place.rows("abonent_id;amount;document", f"{two};50;A", name="p.csv")
+    await place.run("payment", "p.csv")
+    ended = await place.cli("resume", load, "--rate", "none", "--yes", *SETTLED, may_end_with=(1,))
+    export, enter = [words for words in advised(ended) if words[0] in {"export", "run"}]
+    await place.cli(*export)
+    file = place.cli.folder / export[export.index("-o") + 1]
+    file.write_text(file.read_text(encoding="utf-8").replace(";7;", ";57;"))
+    assert "--again" in enter
+    await answered(place, *enter, says=[("[y/N]", "y")])
+    assert [place.balance(key) for key in (one, two)] == [200, 57]
 
 
 @BY
@@ -302,5 +323,5 @@ async def test_what_was_approved_over_payments_is_sent_though_the_run_is_killed(
 
 
 def advised(refused: Ended) -> list[list[str]]:
-    lines = (line.strip() for line in refused.err.splitlines())
+    lines = (line.strip() for line in (refused.err + refused.out).splitlines())
     return [shlex.split(line)[1:] for line in lines if line.startswith("carbon-migrate ")]
