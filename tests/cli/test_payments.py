@@ -305,7 +305,7 @@ async def test_an_opening_balance_that_is_gone_is_not_entered_once_more_over_wha
     await place.run("payment", "p.csv")
     await place.execute("delete from finance_operations where op_type = 8")
     await place.cli.refused(
-        "run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00", "add 50.00 to the account's sum"]
+        "run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00", "add 50.00 to it first"]
     )
 
 
