@@ -304,9 +304,7 @@ async def test_an_opening_balance_that_is_gone_is_not_entered_once_more_over_wha
     place.rows("abonent_id;amount;document", f"{one};50;A", name="p.csv")
     await place.run("payment", "p.csv")
     await place.execute("delete from finance_operations where op_type = 8")
-    await place.cli.refused(
-        "run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00", "add 50.00 to it first"]
-    )
+    await place.cli.refused("run", "balances", "b.csv", "--yes", says=[f"{OVER} 50.00", "add 50.00 to it first"])
 
 
 async def test_what_was_approved_over_payments_is_sent_though_the_run_is_killed(place: Place) -> None:
