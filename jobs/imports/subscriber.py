@@ -124,10 +124,14 @@ class ValueFault:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value as text, and its place. Money is a decimal number, dates and times are as the API takes them."""
+    """A value as text, and its place. Money is a decimal number, dates and times are as the API takes them.
+
+    `split` is what separates it from the others of its cell, "" where the map splits none.
+    """
 
     text: str
     place: Place = Place()
+    split: str = ""
 
     def fault(self, reason: str, code: str = "") -> ValueFault:
         return ValueFault(self.place, self.text, reason, code)
