@@ -40,12 +40,14 @@ from cli.show import preview
 from cli.show.closing import states_object, steps_object
 from cli.show.files import (
     KINDS,
+    NO_CSV,
     OutputFile,
     TableRow,
     header_of,
     make_folder,
     of_item,
     refuse_present,
+    suffix_of,
     write_items,
     write_table,
     written_to,
@@ -467,8 +469,11 @@ VALUE_CHANGES: Final = "value-changes"
 
 
 def is_table(out: OutputFile) -> bool:
-    """Whether the path is that of one table, and not of a folder."""
-    return out.path.suffix.casefold() in KINDS and not out.path.is_dir()
+    """Whether the path is that of one table, not of a folder. Raises `CommandRefused` for that of another format."""
+    suffix = out.path.suffix.casefold()
+    if out.path.is_dir() or suffix not in (NO_CSV | KINDS.keys()):
+        return False
+    return bool(suffix_of(out.path))
 
 
 def _files_of(out: OutputFile) -> Mapping[str, OutputFile]:

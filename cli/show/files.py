@@ -70,7 +70,13 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = {
     if file.export == file
 }
 """The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
-_NO_CSV: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".json", ".jsonl", ".ndjson"})
+NO_CSV: Final = frozenset(
+    {
+        *(".xlsx", ".xlsm", ".xls", ".ods", ".json", ".jsonl", ".ndjson", ".xml", ".html", ".htm", ".pdf"),
+        *(".doc", ".docx", ".odt", ".rtf", ".zip", ".gz", ".toml"),
+    }
+)
+"""Suffixes of files that are not written as CSV, nor made as folders."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SIGNS: Final = {chr(code): chr(0x2400 + code) for code in range(0x20)} | {"\x7f": "\u2421"}
@@ -234,7 +240,7 @@ async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
                 # The wrapper must not close stdout.
                 borrowed.detach()
         return
-    if target.path.suffix.casefold() in _NO_CSV:
+    if target.path.suffix.casefold() in NO_CSV:
         raise CommandRefused(
             "{path} would be a CSV with the name of another format, as which nothing reads it: name it .csv",
             path=printable(target.path),
@@ -334,9 +340,17 @@ _TOO_LONG: Final = wording("row {row}, column {column}: a cell of a workbook can
 
 
 def csv_rows(sheet: Sheet, names: Sequence[str]) -> WriteRows:
-    """Writes a CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused."""
+    """Writes a CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused.
+
+    Money has the decimal mark of the reader, as a local spreadsheet reads it.
+    """
+
+    def shown(cell: TableCell) -> str:
+        return as_text(cell).replace(".", mark) if isinstance(cell, Decimal) else as_text(cell)
+
     sheet.row(names)
-    return lambda page: sheet.all([[as_text(cell) for cell in row] for row in page])
+    mark = reader().decimal_mark
+    return lambda page: sheet.all([[shown(cell) for cell in row] for row in page])
 
 
 async def write_table(
