@@ -332,7 +332,7 @@ async def write_files(
     """
     files: dict[str, FilesBeside] = {}
 
-    async def written(name: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> FileBeside:
+    async def written(name: Said, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> FileBeside:
         with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
             made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
             async with written_to(OutputFile(made)) as sheet:
@@ -344,21 +344,24 @@ async def write_files(
                         page = []
                 await anyio.to_thread.run_sync(sheet.all, page)
             digest = await anyio.to_thread.run_sync(digest_of, made)
-            whole = f"report-{name}-{digest[:8]}.csv"
+            whole = f"{reader.render(name)}-{digest[:8]}.csv"
             await anyio.Path(made).replace(folder / whole)
         return FileBeside(whole, digest)
 
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
-            found = FilesBeside()
+            found, run = FilesBeside(), one.run.name
             if one.exceptions_in_all > SHOWN:
                 rows = _exceptions(one, reader, journal)
-                found = found._replace(exceptions=await written(f"{one.run.name}-exceptions", HEADER, rows))
+                exceptions = await written(said("report-{run}-exceptions", run=run), HEADER, rows)
+                found = found._replace(exceptions=exceptions)
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-                extra = await written(f"{one.run.name}-not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
+                others = _extra(one.tally, reader)
+                extra = await written(said("report-{run}-not-in-file", run=run), EXTRA_HEADER, others)
                 found = found._replace(extra=extra)
             if len(one.annex) > SHOWN:
-                entered = await written(f"{one.run.name}-entered", ENTERED_HEADER, _entered(one, reader, journal))
+                entering = _entered(one, reader, journal)
+                entered = await written(said("report-{run}-entered", run=run), ENTERED_HEADER, entering)
                 found = found._replace(entered=entered)
             if any(found):
                 files[one.run.name] = found

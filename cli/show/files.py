@@ -519,7 +519,7 @@ class BookSheet:
     def __init__(
         self, book: Book, header: Sequence[str], name: str | None = None, *, too_long: str = _TOO_LONG
     ) -> None:
-        self.sheet = book.book.add_worksheet(name)
+        self.sheet = book.book.add_worksheet(name or rendered(said("Sheet1")))
         self.width = len(header)
         self.row = 0
         self._too_long = too_long
@@ -680,7 +680,7 @@ _LONGEST: Final = 4_000
 """Characters of what is told in one cell or comment; the sheet of faults has each fault by itself."""
 _LETTERS_A_LINE, _LINE_HEIGHT, _LEAST_HEIGHT = 48, 16, 34
 _LONGEST_NAME: Final = 31
-_TAKEN: Final = frozenset({FAULTS, "history", *TABLE_OF_STEP.values()})
+_TAKEN: Final = frozenset({*FAULTS, "history", *TABLE_OF_STEP.values()})
 """Names of sheets that the main table cannot have: "history" is a spreadsheet's own."""
 
 
@@ -708,7 +708,7 @@ class MarkedSheet(BookSheet):
         self._places = {name.strip(): place for place, name in enumerate(header)}
         # An exported table is restored when it comes back: its cells are made harmless once more.
         self._spell = harmless if any(map(is_of_export, header)) else str
-        super().__init__(book, [*map(self._spell, header), named(FAULTS, header)], name)
+        super().__init__(book, [*map(self._spell, header), named(_faults(), header)], name)
         self.reasons = len(header)
         """The place of the column of faults."""
         self.sheet.set_column(0, self.reasons - 1, 18)
@@ -752,6 +752,10 @@ class MarkedSheet(BookSheet):
         return None if fault.place.table != self._of else self._places.get(fault.place.column.strip())
 
 
+def _faults() -> str:
+    return FAULTS[reader().name == RUSSIAN]
+
+
 def shortened(text: str) -> str:
     """A text that is not too long for a cell."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
@@ -775,7 +779,7 @@ class FaultWorkbook:
             said("reason"): 90,
             said("cell of this workbook"): 14,
         }
-        self._list = BookSheet(book, [in_a_cell(name) for name in columns], FAULTS)
+        self._list = BookSheet(book, [in_a_cell(name) for name in columns], _faults())
         for place, width in enumerate(columns.values()):
             self._list.sheet.set_column(place, place, width)
         self._joined: dict[str, MarkedSheet] = {}
@@ -841,7 +845,7 @@ def fault_workbook(target: OutputFile, header: Sequence[str], wanted: str = "") 
     """
     bad = set("[]:*?/\\") & set(wanted) or len(wanted) > _LONGEST_NAME or wanted.casefold() in _TAKEN
     bad = bad or not wanted.strip("' ") or wanted.startswith("'") or wanted.endswith("'")
-    sheet = "rows" if bad else wanted
+    sheet = rendered(said("rows")) if bad else wanted
     with replacing(target) as made, _book(made) as book:
         yield FaultWorkbook(book, header, sheet)
 

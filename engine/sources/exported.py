@@ -75,7 +75,7 @@ def as_it_was(cell: str) -> str:
 def restored(table: Table) -> Table:
     """The table as it was before the program wrote it: cells of an export restored, faults of a check left out."""
     place = next(
-        (at for at, name in enumerate(table.header) if _NUMBERED.sub("", name.strip().casefold()) == FAULTS), -1
+        (at for at, name in enumerate(table.header) if _NUMBERED.sub("", name.strip().casefold()) in FAULTS), -1
     )
     is_of_check, of_export = place >= 0, any(map(is_of_export, table.header))
     if not is_of_check and not of_export:

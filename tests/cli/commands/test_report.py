@@ -184,6 +184,7 @@ async def test_many_exceptions_stand_in_a_file_beside_it_by_their_hash(place: Pl
     assert (len(lines), lines[1][:4]) == (202, ["4", "<script>0</script>", "1.00", "refused"])
     # A Russian reader opens it in a Russian spreadsheet.
     (of_russian,) = (await place.cli.closing("report", run, "-o", "ru.html", "--lang", "ru"))["exceptions_files"]
+    assert of_russian.startswith(f"report-{run}-исключения-")
     first, second, *_ = (place.cli.folder / of_russian).read_text(encoding="utf-8-sig").splitlines()
     assert first.split(";")[:4] == ["строка_файла", "договор", "сумма", "состояние"]
     assert second.split(";")[:4] == ["4", "<script>0</script>", "1,00", "не принято"]
