@@ -147,10 +147,7 @@ Plain = Callable[[str], str]
 
 
 class ListRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row of a list; its fields are in the order of the block `list_differences`, all None if the list lacks it.
-
-    One that is refused, and so is not in the list, has its state alone.
-    """
+    """A row of a list, as in the block `list_differences`; if the list lacks it, all None but that it is refused."""
 
     key: str | None = None
     line: int | None = None

@@ -471,10 +471,8 @@ VALUE_CHANGES: Final = said("value-changes.csv")
 
 def is_table(out: OutputFile) -> bool:
     """Whether the path is that of one table, not of a folder. Raises `CommandRefused` for that of another format."""
-    suffix = out.path.suffix.casefold()
-    if out.path.is_dir() or suffix not in (NO_CSV | KINDS.keys()):
-        return False
-    return bool(suffix_of(out.path))
+    known = NO_CSV | KINDS.keys()
+    return out.path.suffix.casefold() in known and not out.path.is_dir() and bool(suffix_of(out.path))
 
 
 def _files_of(out: OutputFile, *, scripted: bool) -> Mapping[str, OutputFile]:

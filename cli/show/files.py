@@ -340,17 +340,9 @@ _TOO_LONG: Final = wording("row {row}, column {column}: a cell of a workbook can
 
 
 def csv_rows(sheet: Sheet, names: Sequence[str]) -> WriteRows:
-    """Writes a CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused.
-
-    Money has the decimal mark of the reader, as a local spreadsheet reads it.
-    """
-
-    def shown(cell: TableCell) -> str:
-        return as_text(cell).replace(".", mark) if isinstance(cell, Decimal) else as_text(cell)
-
+    """Writes a CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused."""
     sheet.row(names)
-    mark = reader().decimal_mark
-    return lambda page: sheet.all([[shown(cell) for cell in row] for row in page])
+    return lambda page: sheet.all([[as_text(cell) for cell in row] for row in page])
 
 
 async def write_table(
@@ -396,14 +388,14 @@ def suffix_of(path: Path) -> str:
 
 
 def as_text(cell: TableCell) -> str:
-    """A cell as text, empty for None."""
+    """A cell as text, empty for None; money with the decimal mark of the reader's spreadsheet."""
     match cell:
         case None:
             return ""
         case bool():
             return "true" if cell else "false"
         case Decimal():
-            return format(cell, "f")
+            return format(cell, "f").replace(".", reader().decimal_mark)
         case str():
             return in_a_cell(cell)
     return str(cell)
@@ -708,7 +700,7 @@ class MarkedSheet(BookSheet):
         self._places = {name.strip(): place for place, name in enumerate(header)}
         # An exported table is restored when it comes back: its cells are made harmless once more.
         self._spell = harmless if any(map(is_of_export, header)) else str
-        super().__init__(book, [*map(self._spell, header), named(_faults(), header)], name)
+        super().__init__(book, [*map(self._spell, header), named(in_a_cell(said("carbon_faults")), header)], name)
         self.reasons = len(header)
         """The place of the column of faults."""
         self.sheet.set_column(0, self.reasons - 1, 18)
@@ -752,10 +744,6 @@ class MarkedSheet(BookSheet):
         return None if fault.place.table != self._of else self._places.get(fault.place.column.strip())
 
 
-def _faults() -> str:
-    return FAULTS[reader().name == RUSSIAN]
-
-
 def shortened(text: str) -> str:
     """A text that is not too long for a cell."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
@@ -779,7 +767,7 @@ class FaultWorkbook:
             said("reason"): 90,
             said("cell of this workbook"): 14,
         }
-        self._list = BookSheet(book, [in_a_cell(name) for name in columns], _faults())
+        self._list = BookSheet(book, [in_a_cell(name) for name in columns], in_a_cell(said("carbon_faults")))
         for place, width in enumerate(columns.values()):
             self._list.sheet.set_column(place, place, width)
         self._joined: dict[str, MarkedSheet] = {}

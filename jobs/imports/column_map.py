@@ -381,19 +381,12 @@ def _converted(way: Way, given: object, shape: type[_Shape]) -> _Shape:
         table = given if isinstance(given, dict) else {}
         check_known(way, table, shape.__struct_encode_fields__)
         key = next((str(name) for name in error.way if name in table), "")
-        wrong = {key: table[key]} if key else given
-        if (kind := _KINDS.get(shape.__annotations__.get(key))) is not None:
-            raise KeyRefused(
-                "{key}: {kind} is expected, not {given}",
-                (*way, key),
-                key=key,
-                kind=kind,
-                given=as_written(table[key]),
-            ) from error
+        kind = _KINDS.get(shape.__annotations__.get(key))
+        kinds = said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else ""
         raise KeyRefused(
             "{shape} is expected{kinds}, not {given}",
             (*way, *error.way[:1]),
-            shape=_SHAPES[shape],
-            kinds=said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else "",
-            given=as_written(wrong),
+            shape=kind or _SHAPES[shape],
+            kinds="" if kind else kinds,
+            given=as_written({key: table[key]} if key else given),
         ) from error

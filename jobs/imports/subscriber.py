@@ -124,9 +124,9 @@ class ValueFault:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value as text, and its place. Money is a decimal number, dates and times are as the API takes them.
+    """A value as text, its place, and the sign at which a map has `split` its cell, "" for none.
 
-    `split` is what separates it from the others of its cell, "" where the map splits none.
+    Money is a decimal number, dates and times are as the API takes them.
     """
 
     text: str
