@@ -147,7 +147,7 @@ Plain = Callable[[str], str]
 
 
 class ListRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row of a list; its fields are in the order of the block `list_differences`, all None if the list lacks it."""
+    """A row of a list, as in the block `list_differences`; if the list lacks it, all None but that it is refused."""
 
     key: str | None = None
     line: int | None = None
@@ -276,7 +276,7 @@ def _between_plans(old: ListRow, new: ListRow, plain: Plain) -> ListDifference |
     if old.key is None:
         return _difference(old, new, said("new"))
     if new.key is None:
-        return _difference(old, new, said("gone"))
+        return _difference(old, new, said("refused now") if new.state else said("gone"))
     if old.amount != new.amount:
         return _difference(old, new, said("another amount"))
     if old.state != new.state:

@@ -1028,18 +1028,22 @@ delete from live where run_id = :run_id and epoch = :epoch
 -- name: list_differences
 -- The differences between the list of a run and that of a run in the journal attached as `older`: rows with the same
 -- key are compared in order, or only the first of each key. Gives both sides of each difference, null if a list lacks
--- the row, in input order. Grouped, not joined: in a full join SQLite compares each row with each.
+-- the row, in input order. Grouped, not joined: in a full join SQLite compares each row with each. A row that the new run
+-- refuses, by its label, has a state there alone.
 with
     rows as (
-        select 0 as is_new, key, line, number, row_number() over (partition by key order by number) as place,
+        select 0 as is_new, key, line, label, number, row_number() over (partition by key order by number) as place,
                json_array(key, line, label, lane, amount, payload, wanted, state, json(message)) as row
         from older.items where run_id = :old
         union all
-        select 1, key, line, number, row_number() over (partition by key order by number),
+        select 1, key, line, label, number, row_number() over (partition by key order by number),
                json_array(key, line, label, lane, amount, payload, wanted, state, json(message))
         from main.items where run_id = :new
     )
-select max(case is_new when 0 then row end) as before, max(case is_new when 1 then row end) as now
+select max(case is_new when 0 then row end) as before,
+       coalesce(max(case is_new when 1 then row end),
+                case when max(label) in (select label from main.refusals where run_id = :new and mended_at is null)
+                     then '[null,null,null,null,null,null,null,"refused"]' end) as now
 from rows
 where place = 1 or not :first_only
 group by key, place

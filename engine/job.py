@@ -32,8 +32,8 @@ STANDARD_INPUT: Final = said("standard input")
 STDIN: Final = "-"
 """The file argument that means standard input."""
 
-FAULTS: Final = "carbon_faults"
-"""The column that a check adds to a table, and the sheet that it puts beside it; neither is of the input."""
+FAULTS: Final = ("carbon_faults", "carbon_ошибки")
+"""The column that a check adds to a table, and the sheet beside it, for each reader; neither is of the input."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

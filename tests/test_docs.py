@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from checkpoints.states import as_markdown
+from tools.catalogues import read_catalogue
 from tools.house import ROOMS, ROOT
+from tools.pages import LOCALE
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -58,6 +60,12 @@ def test_the_readmes_of_both_languages_show_the_same_commands_and_sums() -> None
     english, russian = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ru.md")]
     for pattern in (r"^    (?:carbon-migrate|apt|uv|make) .*?(?=  |$)", r"^    [a-z]+ = .*$", r"\d 89\d"):
         assert re.findall(pattern, english, re.MULTILINE) == re.findall(pattern, russian, re.MULTILINE) != []
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    (proof,) = re.findall(r"^```text\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    shown = read_catalogue(LOCALE / "ru" / "LC_MESSAGES" / "index.po").get(proof)
+    assert proof in english
+    assert shown is not None
+    assert str(shown.string) in russian
 
 
 def test_contributing_begins_with_one_command_hooks_fetch_nothing_and_packages_are_typed() -> None:

@@ -39,12 +39,14 @@ from cli.show import preview
 from cli.show.closing import states_object, steps_object
 from cli.show.files import (
     KINDS,
+    NO_CSV,
     OutputFile,
     TableRow,
     header_of,
     make_folder,
     of_item,
     refuse_present,
+    suffix_of,
     write_items,
     written_to,
 )
@@ -53,7 +55,7 @@ from cli.terminal.layout import labelled, one_line, render, steps_list
 from cli.terminal.options import argument, option, switch
 from cli.terminal.screen import Voice
 from cli.terminal.streams import waiting
-from cli.terminal.texts import WHOLE, money, printable
+from cli.terminal.texts import WHOLE, money, printable, rendered
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -130,7 +132,8 @@ async def plan(
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     settings, screen = told.settings, told.screen
-    for one in _files_of(out).values() if out else ():
+    files = _files_of(out, scripted=screen.voice.as_json) if out else {}
+    for one in files.values():
         refuse_present(one, is_in_folder=one != out)
     async with (
         open_session(told, reads=True) as session,
@@ -170,7 +173,7 @@ async def plan(
         await caution_unended(job, screen)
         if out is not None:
             with waiting(said("writing {file}", file=out.path)):
-                await write_plan(out, run, facts.values.lines, journal, profile)
+                await write_plan(files, run, facts.values.lines, journal, profile)
             screen.say(said("The rows are saved in {file}", file=out.path))
         if question.accounts:
             # Sent as it is, the plan would be refused for the same question.
@@ -457,31 +460,36 @@ _CHANGES: Final = {
     ChangeKind.REMOVED: said("removed"),
 }
 SAVED: Final[Mapping[str, State | None]] = MappingProxyType(
-    {"to-send": State.PENDING, "skipped": State.SKIPPED, "refused": None}
+    {said("to-send.csv"): State.PENDING, said("skipped.csv"): State.SKIPPED, said("refused.csv"): None}
 )
 """The files of rows, each with the state of its rows; None stands for refused rows."""
-LOOK_ALIKES: Final = "look-alikes"
-VALUE_CHANGES: Final = "value-changes"
+LOOK_ALIKES: Final = said("look-alikes.csv")
+VALUE_CHANGES: Final = said("value-changes.csv")
 
 
 def is_table(out: OutputFile) -> bool:
-    """Whether the path is that of one table, and not of a folder."""
-    return out.path.suffix.casefold() in KINDS and not out.path.is_dir()
+    """Whether the path is that of one table, not of a folder. Raises `CommandRefused` for that of another format."""
+    known = NO_CSV | KINDS.keys()
+    return out.path.suffix.casefold() in known and not out.path.is_dir() and bool(suffix_of(out.path))
 
 
-def _files_of(out: OutputFile) -> Mapping[str, OutputFile]:
-    """The files of a plan by what they have: those of a folder, or the table of old and new values alone."""
+def _files_of(out: OutputFile, *, scripted: bool) -> Mapping[str, OutputFile]:
+    """The files of a plan by what they have: those of a folder, or the table of old and new values alone.
+
+    Scripts find the same names in every language.
+    """
     if is_table(out):
         return {VALUE_CHANGES: out}
     names = (*SAVED, LOOK_ALIKES, VALUE_CHANGES)
-    return {name: replace(out, path=out.path / f"{name}.csv") for name in names}
+    return {name: replace(out, path=out.path / (str(name) if scripted else rendered(name))) for name in names}
 
 
-async def write_plan(out: OutputFile, run: Run, lines: int, journal: Journal, profile: Profile) -> None:
-    """Write a plan into its folder or table; `lines` are the rows of the table."""
-    files = _files_of(out)
+async def write_plan(
+    files: Mapping[str, OutputFile], run: Run, lines: int, journal: Journal, profile: Profile
+) -> None:
+    """Write a plan into its files; `lines` are the rows of the table."""
     if LOOK_ALIKES in files:
-        await make_folder(out.path)
+        await make_folder(files[LOOK_ALIKES].path.parent)
         for name, state in SAVED.items():
             await write_items(files[name], run, (state,), journal)
         async with written_to(files[LOOK_ALIKES], header_of(run), of_rows=True) as put:

@@ -29,7 +29,7 @@ from cli.session.journal import chosen_run, open_existing
 from cli.session.run_view import mark_of
 from cli.settings.flags import JournalFlags
 from cli.settings.settings import Letterhead, Settings, journal_of_all, without_profile_or_default
-from cli.show.files import STDOUT, OutputFile, refuse_present, write_whole
+from cli.show.files import NO_CSV, STDOUT, OutputFile, refuse_present, write_whole
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import drawn
 from cli.terminal.options import argument, option, switch
@@ -38,7 +38,7 @@ from cli.terminal.streams import waiting
 from cli.terminal.texts import WHOLE, CatalogueLanguage, language, markup_safe, printable, reader
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
-from texts.said import Quantity, command_line, reason_of, said, text_of
+from texts.said import Quantity, command_line, reason_of, said, setting, text_of
 
 MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""
@@ -118,7 +118,15 @@ async def _report(
                 name = f"report-{Path(mark.file).stem}-{mark.round}" if mark else f"report-{subject.main.name}"
             case _:
                 raise CommandRefused(_USAGE)
-        target = OutputFile(output or Path(f"{name}.{'pdf' if pdf else 'html'}"), force=force)
+        suffix, *others = (".pdf",) if pdf else (".html", ".htm")
+        target = OutputFile(output or Path(f"{name}{suffix}"), force=force)
+        if target.path.suffix.casefold() in {".csv", *NO_CSV} - {suffix, *others}:
+            raise CommandRefused(
+                "{path} would be a report with the name of another format: name it {suffix}; {flag} makes a PDF",
+                path=printable(target.path),
+                suffix=suffix,
+                flag=setting("pdf"),
+            )
         with waiting(said("adding up the rows of the report")):
             facts = await facts_of(subject, journal, catalogue)
         await _write(facts, target, reader(), settings.letterhead, journal, screen, pdf=pdf)
@@ -167,7 +175,7 @@ async def _write(
             }
         )
         return
-    screen.result(markup_safe(verdict_of(page)))
+    screen.result(markup_safe(verdict_of(page), WHOLE))
     if not to_stdout:
         screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
     for (name, what), file in beside.items():

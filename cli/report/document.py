@@ -29,7 +29,6 @@ from markupsafe import Markup
 
 from checkpoints.journal import Journal
 from checkpoints.own_files import open_regular
-from checkpoints.records import Run
 from checkpoints.states import State
 from checkpoints.tally import NOTHING, ImportTally, Subtotal
 from cli.report.facts import (
@@ -318,7 +317,9 @@ async def write_files(facts: ReportFacts, reader: CatalogueLanguage, folder: Pat
     """
     files: dict[tuple[str, str], FileBeside] = {}
 
-    async def write(run: Run, what: str, header: Sequence[str], rows: AsyncIterator[Sequence[str]]) -> None:
+    async def write(
+        key: tuple[str, str], name: Said, header: Sequence[str], rows: AsyncIterator[Sequence[str]]
+    ) -> None:
         with TemporaryDirectory(prefix=".report.", dir=folder) as apart:
             made, page = Path(apart) / "rows.csv", list[Sequence[str]]()
             named = [_IN_RUSSIAN.get(one, one) for one in header] if reader.name == RUSSIAN else header
@@ -330,17 +331,22 @@ async def write_files(facts: ReportFacts, reader: CatalogueLanguage, folder: Pat
                         page = []
                 await put(page)
             digest = await anyio.to_thread.run_sync(digest_of, made)
-            files[run.name, what] = FileBeside(f"report-{run.name}-{what}-{digest[:8]}.csv", digest)
-            await anyio.Path(made).replace(folder / files[run.name, what].name)
+            whole = f"{reader.render(name)}-{digest[:8]}.csv"
+            files[key] = FileBeside(whole, digest)
+            await anyio.Path(made).replace(folder / whole)
 
     try:
         for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
+            run = one.run.name
             if one.exceptions_in_all > SHOWN:
-                await write(one.run, "exceptions", HEADER, _exceptions(one, reader, journal))
+                exceptions = said("report-{run}-exceptions", run=run)
+                await write((run, "exceptions"), exceptions, HEADER, _exceptions(one, reader, journal))
             if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
-                await write(one.run, "not-in-file", EXTRA_HEADER, _extra(one.tally, reader))
+                others = said("report-{run}-not-in-file", run=run)
+                await write((run, "not-in-file"), others, EXTRA_HEADER, _extra(one.tally, reader))
             if len(one.annex) > SHOWN:
-                await write(one.run, "entered", ENTERED_HEADER, _entered(one, reader, journal))
+                entered = said("report-{run}-entered", run=run)
+                await write((run, "entered"), entered, ENTERED_HEADER, _entered(one, reader, journal))
     except OSError as error:
         raise CommandRefused(
             "no file can be written in {folder}: {why}", folder=folder, why=reason_of(error)

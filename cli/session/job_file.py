@@ -54,7 +54,7 @@ from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL, OWN
 from jobs.runs import unfinished
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.toml_places import KeyRefused, Toml, check_known
+from jobs.spec.toml_places import KeyRefused, Toml, as_written, check_known
 from jobs.spec.toml_places import Path as Way
 from jobs.spec.words import YES, SharedAccountsRule
 from texts.said import Said, SaidError, advised, command_line, counted, in_lines, reason_of, said, text_of
@@ -116,9 +116,6 @@ PACING: Final = names_of(Pacing)
 
 DATES: Final[Mapping[str, str]] = {"date": "%Y-%m-%d", "time": "%H%M%S"}
 """What the name of a file can have in braces, each with its format: the moment at which the round was begun."""
-
-_LONGEST: Final = 200
-"""Characters of a wrong value that are shown."""
 
 _BRACED: Final = re.compile(r"\{([a-z_]+)\}")
 
@@ -219,7 +216,7 @@ def _file(path: Path, toml: Toml, catalogue: Catalogue) -> JobFile:
         raise KeyRefused(
             "format: {given} is none; this version writes format = {ours}",
             ("format",),
-            given=repr(version),
+            given=as_written(version),
             ours=FORMAT,
         )
     if version > FORMAT:
@@ -263,7 +260,7 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
                 (*way, name),
                 key=name,
                 kind=KEYS[name],
-                given=repr(value)[:_LONGEST],
+                given=as_written(value),
             ) from error
     job, shared = step.get("job"), step.get("shared_accounts")
     if job is None:
@@ -275,7 +272,7 @@ def _step(path: Path, index: int, step: dict[str, Any], catalogue: Catalogue) ->
             "shared_accounts: one of {known} is expected, not {given}",
             (*way, "shared_accounts"),
             known=tuple(map(str, SharedAccountsRule)),
-            given=repr(shared),
+            given=as_written(shared),
         )
     # Paths in the file, also those of a file of keys, are relative to the file.
     folder = path.parent.absolute()

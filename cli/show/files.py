@@ -68,7 +68,13 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = {
     if file.export == file
 }
 """The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
-_NO_CSV: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".json", ".jsonl", ".ndjson"})
+NO_CSV: Final = frozenset(
+    {
+        *(".xlsx", ".xlsm", ".xls", ".ods", ".json", ".jsonl", ".ndjson", ".xml", ".html", ".htm", ".pdf"),
+        *(".doc", ".docx", ".odt", ".rtf", ".zip", ".gz", ".toml"),
+    }
+)
+"""Suffixes of files that are not written as CSV, nor made as folders."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SIGNS: Final = {chr(code): chr(0x2400 + code) for code in range(0x20)} | {"\x7f": "\u2421"}
@@ -333,7 +339,7 @@ def table_at(
                 # The wrapper must not close stdout.
                 borrowed.detach()
         return
-    if of_rows and target.path.suffix.casefold() in _NO_CSV:
+    if of_rows and target.path.suffix.casefold() in NO_CSV:
         raise CommandRefused(
             "{path} would be a CSV with the name of another format, as which nothing reads it: name it .csv",
             path=printable(target.path),
@@ -359,14 +365,14 @@ def suffix_of(path: Path) -> str:
 
 
 def as_text(cell: TableCell) -> str:
-    """A cell as text, empty for None."""
+    """A cell as text, empty for None; money with the decimal mark of the reader's spreadsheet."""
     match cell:
         case None:
             return ""
         case bool():
             return "true" if cell else "false"
         case Decimal():
-            return format(cell, "f")
+            return format(cell, "f").replace(".", reader().decimal_mark)
         case str():
             return in_a_cell(cell)
     return str(cell)
@@ -491,7 +497,7 @@ class BookSheet:
     def __init__(
         self, book: Book, header: Sequence[str], name: str | None = None, *, too_long: str = _TOO_LONG
     ) -> None:
-        self.sheet = book.book.add_worksheet(name)
+        self.sheet = book.book.add_worksheet(name or rendered(said("Sheet1")))
         self.width = len(header)
         self.row = 0
         self._too_long = too_long
@@ -647,7 +653,7 @@ _LONGEST: Final = 4_000
 """Characters of what is told in one cell or comment; the sheet of faults has each fault by itself."""
 _LETTERS_A_LINE, _LINE_HEIGHT, _LEAST_HEIGHT = 48, 16, 34
 _LONGEST_NAME: Final = 31
-_TAKEN: Final = frozenset({FAULTS, "history", *TABLE_OF_STEP.values()})
+_TAKEN: Final = frozenset({*FAULTS, "history", *TABLE_OF_STEP.values()})
 """Names of sheets that the main table cannot have: "history" is a spreadsheet's own."""
 
 
@@ -675,7 +681,7 @@ class MarkedSheet(BookSheet):
         self._places = {name.strip(): place for place, name in enumerate(header)}
         # An exported table is restored when it comes back: its cells are made harmless once more.
         self._spell = harmless if any(map(is_of_export, header)) else str
-        super().__init__(book, [*map(self._spell, header), named(FAULTS, header)], name)
+        super().__init__(book, [*map(self._spell, header), named(in_a_cell(said("carbon_faults")), header)], name)
         self.reasons = len(header)
         """The place of the column of faults."""
         self.sheet.set_column(0, self.reasons - 1, 18)
@@ -741,7 +747,7 @@ class FaultWorkbook:
             said("reason"): 90,
             said("cell of this workbook"): 14,
         }
-        self._list = BookSheet(book, [in_a_cell(name) for name in columns], FAULTS)
+        self._list = BookSheet(book, [in_a_cell(name) for name in columns], in_a_cell(said("carbon_faults")))
         for place, width in enumerate(columns.values()):
             self._list.sheet.set_column(place, place, width)
         self._joined: dict[str, MarkedSheet] = {}
@@ -807,7 +813,7 @@ def fault_workbook(target: OutputFile, header: Sequence[str], wanted: str = "") 
     """
     bad = set("[]:*?/\\") & set(wanted) or len(wanted) > _LONGEST_NAME or wanted.casefold() in _TAKEN
     bad = bad or not wanted.strip("' ") or wanted.startswith("'") or wanted.endswith("'")
-    sheet = "rows" if bad else wanted
+    sheet = rendered(said("rows")) if bad else wanted
     with replacing(target) as made, _book(made) as book:
         yield FaultWorkbook(book, header, sheet)
 

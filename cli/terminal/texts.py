@@ -43,7 +43,7 @@ class CatalogueLanguage(Language):
     ) -> None:
         self.name = name
         self._catalogue = catalogue
-        self._decimal_mark, self._currency, self._day = decimal_mark, currency, day
+        self.decimal_mark, self._currency, self._day = decimal_mark, currency, day
 
     def translate(self, template: str) -> str:
         return self._catalogue.gettext(template)
@@ -57,7 +57,7 @@ class CatalogueLanguage(Language):
             case Decimal():
                 digits, _, decimals = two_decimals(value).partition(".")
                 sign = "−" if digits.startswith("-") else ""
-                return f"{sign}{_grouped(int(digits.lstrip('-')))}{self._decimal_mark}{decimals}{self._currency}"
+                return f"{sign}{_grouped(int(digits.lstrip('-')))}{self.decimal_mark}{decimals}{self._currency}"
             case datetime():
                 zone = value.astimezone().isoformat(timespec="minutes")[-6:]
                 return f"{self.moment(value)} (UTC{zone})"
@@ -66,7 +66,7 @@ class CatalogueLanguage(Language):
             case Quantity():
                 return _grouped(value)
             case _:
-                return plain(value).replace(".", self._decimal_mark)
+                return plain(value).replace(".", self.decimal_mark)
 
     def moment(self, when: datetime) -> str:
         """A moment in local time, without its zone."""

@@ -62,10 +62,9 @@ def named(column: str, taken: Collection[str]) -> str:
 def harmless(cell: str) -> str:
     """Make a cell safe: an apostrophe is put before a formula, but not before a plain number.
 
-    A cell that begins with such an apostrophe gets another one, so that `as_it_was` restores it exactly.
+    A cell that begins with an apostrophe gets another one, so that it comes back exactly.
     """
-    bare = cell.lstrip("'")
-    return f"'{cell}" if bare.startswith(_FORMULA) and not _NUMBER.fullmatch(bare) else cell
+    return f"'{cell}" if cell.startswith(("'", *_FORMULA)) and not _NUMBER.fullmatch(cell) else cell
 
 
 def as_it_was(cell: str) -> str:
@@ -76,7 +75,7 @@ def as_it_was(cell: str) -> str:
 def restored(table: Table) -> Table:
     """The table as it was before the program wrote it: cells of an export restored, faults of a check left out."""
     place = next(
-        (at for at, name in enumerate(table.header) if _NUMBERED.sub("", name.strip().casefold()) == FAULTS), -1
+        (at for at, name in enumerate(table.header) if _NUMBERED.sub("", name.strip().casefold()) in FAULTS), -1
     )
     is_of_check, of_export = place >= 0, any(map(is_of_export, table.header))
     if not is_of_check and not of_export:
@@ -84,7 +83,8 @@ def restored(table: Table) -> Table:
 
     def given(cells: tuple[str, ...]) -> tuple[str, ...]:
         cells = (*cells[:place], *cells[place + 1 :]) if is_of_check else cells
-        return tuple(map(as_it_was, cells)) if of_export else cells
+        # Also where the rest was corrected since, and would get no apostrophe today.
+        return tuple(cell.removeprefix("'") for cell in cells) if of_export else cells
 
     def entries() -> Iterator[Row | Refusal]:
         for entry in table.entries():

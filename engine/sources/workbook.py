@@ -554,7 +554,7 @@ def _entries(rows: Iterator[SheetRow], header: Sequence[str]) -> Iterator[Row | 
 
 def _chosen(file: str, book: Book, layout: Layout) -> str:
     names = book.sheets
-    was_checked = any(name.strip().casefold() == FAULTS for name in names)
+    was_checked = any(name.strip().casefold() in FAULTS for name in names)
     wanted = layout.sheet or (was_checked and (layout.table or names[0])) or ""
     for name in names:
         if wanted and name.strip().casefold() == wanted.strip().casefold():

@@ -33,7 +33,7 @@ from engine.errors import InputRefused, nearest
 from engine.sources.sample import AUTO, Layout
 from jobs.imports.fields import SEVERAL, FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, Step
-from jobs.spec.toml_places import KeyRefused, Toml, as_kind, check_known
+from jobs.spec.toml_places import KeyRefused, Toml, as_kind, as_written, check_known
 from jobs.spec.toml_places import Path as Way
 from texts.said import Said, in_lines, reason_of, said, setting
 
@@ -187,8 +187,6 @@ SUBSCRIBER: Final = Step.SUBSCRIBER.value
 _STEPS: Final = tuple(step.value for step in Step if step in SEVERAL)
 _WHEN: Final = "when"
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
-_LONGEST: Final = 200
-"""Characters of a wrong value that are shown."""
 
 
 class _Cell(msgspec.Struct, forbid_unknown_fields=True):
@@ -223,6 +221,13 @@ _SHAPES: Final[Mapping[type, Said]] = {
     _Table: said("a table with file, contract_number, encoding, delimiter, sheet, columns"),
     ModelField: said("a table with kind, required, longest, dictionary, columns, column, step"),
 }
+_KINDS: Final[Mapping[object, Said]] = {
+    **dict.fromkeys((str, str | None), said("a text")),
+    **dict.fromkeys((list[str], tuple[str, ...]), said("a list of texts")),
+    int | None: said("a whole number"),
+    bool: said("true or false"),
+}
+"""What a key of these types holds, in words."""
 
 
 def read_map(path: Path) -> ColumnMap:
@@ -365,7 +370,7 @@ class _Reader:
 
 def _table(way: Way, given: object) -> Mapping[str, object]:
     if not isinstance(given, dict):
-        raise KeyRefused("a table is expected, not {given}", way, given=repr(given)[:_LONGEST])
+        raise KeyRefused("a table is expected, not {given}", way, given=as_written(given))
     return given
 
 
@@ -373,11 +378,15 @@ def _converted(way: Way, given: object, shape: type[_Shape]) -> _Shape:
     try:
         return as_kind(given, shape)
     except KeyRefused as error:
-        check_known(way, given if isinstance(given, dict) else (), shape.__struct_encode_fields__)
+        table = given if isinstance(given, dict) else {}
+        check_known(way, table, shape.__struct_encode_fields__)
+        key = next((str(name) for name in error.way if name in table), "")
+        kind = _KINDS.get(shape.__annotations__.get(key))
+        kinds = said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else ""
         raise KeyRefused(
             "{shape} is expected{kinds}, not {given}",
             (*way, *error.way[:1]),
-            shape=_SHAPES[shape],
-            kinds=said("; a kind is one of {kinds}", kinds=tuple(FieldKind)) if shape is ModelField else "",
-            given=repr(given)[:_LONGEST],
+            shape=kind or _SHAPES[shape],
+            kinds="" if kind else kinds,
+            given=as_written({key: table[key]} if key else given),
         ) from error

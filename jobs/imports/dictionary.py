@@ -456,6 +456,8 @@ class UsedName:
     last: int = 0
     splits: bool = False
     """Whether it may be several names in one cell."""
+    split: str = ""
+    """At what the map splits its cell, "" for none."""
     code: str = ""
     """That of its first fault."""
 
@@ -487,7 +489,7 @@ class NamesUsed:
                         most=Quantity(MOST_USED),
                         noun=noun_of(kind),
                     )
-            self._used.setdefault((kind, name), UsedName(kind, name, value.place)).rows += 1
+            self._used.setdefault((kind, name), UsedName(kind, name, value.place, split=value.split)).rows += 1
         return subscriber, ()
 
     @property
@@ -495,13 +497,13 @@ class NamesUsed:
         return tuple(self._used.values())
 
     def several(self, there: NamesThere) -> Iterator[Said]:
-        """What to say of the columns of services that have several in one cell, by their first such cell."""
-        told: set[str] = set()
-        for one in (one for one in self._used.values() if one.kind == "Usluga" and one.place.column not in told):
+        """What to say of the columns of services that have several in one cell, by the first such cell a sign."""
+        told: set[tuple[str, str]] = set()
+        for one in (one for one in self._used.values() if one.kind == "Usluga" and one.place.line is not None):
             separator = separator_of(one.name, partial(_is_one, self._used, there, one.kind))
-            if one.place.line is not None and separator:
-                told.add(one.place.column)
-                yield several_services(one.name, one.place.column, separator)
+            if separator and (one.place.column, separator) not in told:
+                told.add((one.place.column, separator))
+                yield several_services(one.name, one.place.column, separator, one.split)
 
 
 def _is_one(used: Collection[tuple[str, str]], there: NamesThere, kind: str, name: str) -> bool:
@@ -563,7 +565,8 @@ def propose(used: Collection[UsedName], there: NamesThere, old: Dictionary | Non
 _NO_ID: Final = "no-id"
 _OPEN_ID: Final = "open-id"
 _OTHER_NAME: Final = "other-name"
-"""The codes of faults of names without an id: nobody has said it, it is open, or may be another one's name."""
+_SEVERAL: Final = "several"
+"""The codes of faults of names without an id: nobody has said it, it is open, is another one's name, is several."""
 
 LISTED: Final = 20
 """Names of the billing that a reason lists."""
@@ -586,8 +589,16 @@ def separator_of(name: str, is_name: Callable[[str], bool]) -> str:
     return ""
 
 
-def several_services(name: str, column: str, separator: str) -> Said:
-    """What to say of several services in one cell of a column."""
+def several_services(name: str, column: str, separator: str, split: str) -> Said:
+    """What to say of several services in one cell of a column, which a map may `split` at another sign already."""
+    if split:
+        return said(
+            "{name!r} is several services in one cell, and the map splits this column at {split!r}: write {split!r} "
+            "for {separator!r} in the table",
+            name=name,
+            split=split,
+            separator=separator,
+        )
     quoted = (json.dumps(one, ensure_ascii=False) for one in (column, separator))
     return said(
         "{name!r} is several services in one cell. In a map file ({flag}), this under [[service]] splits it: {rule}",
@@ -725,7 +736,8 @@ class NameLookup:
                 return meant
             why = meant
         elif splits and (separator := separator_of(name, partial(self._is_name, kind))):
-            faults.append(value.fault(several_services(name, value.place.column, separator)))
+            why = several_services(name, value.place.column, separator, value.split)
+            faults.append(value.fault(why, f"{_SEVERAL} {separator}"))
             return name
         elif self._dictionary is None:
             why = said(

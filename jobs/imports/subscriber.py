@@ -124,10 +124,14 @@ class ValueFault:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value as text, and its place. Money is a decimal number, dates and times are as the API takes them."""
+    """A value as text, its place, and the sign at which a map has `split` its cell, "" for none.
+
+    Money is a decimal number, dates and times are as the API takes them.
+    """
 
     text: str
     place: Place = Place()
+    split: str = ""
 
     def fault(self, reason: str, code: str = "") -> ValueFault:
         return ValueFault(self.place, self.text, reason, code)

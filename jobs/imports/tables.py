@@ -370,7 +370,7 @@ def _several(table: TableColumns, part: PartColumns, row: Row) -> list[Values]:
         return [values]
     whole = values[split.name]
     texts = (text.strip() for text in whole.text.split(split.rule.split))
-    return [{**values, split.name: replace(whole, text=text)} for text in texts if text]
+    return [{**values, split.name: replace(whole, text=text, split=split.rule.split)} for text in texts if text]
 
 
 def _value(table: TableColumns, one: FieldColumns, row: Row) -> Value:

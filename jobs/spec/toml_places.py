@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
+import tomli_w
 
 from engine.errors import nearest
 from texts.said import Given, SaidError, ValueRefused, said
@@ -18,7 +19,7 @@ Kind = TypeVar("Kind")
 
 _LARGEST: Final = 2**63 - 1
 _LONGEST: Final = 200
-"""Characters of a name that are shown."""
+"""Characters of a name, or of a wrong value, that are shown."""
 _BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
 """Python parses no integer with more digits; the value may be a secret and is not shown."""
 
@@ -189,3 +190,10 @@ def check_known(way: Path, there: Iterable[str], known: Collection[str]) -> None
                 nearest=nearest(name, known),
                 known=tuple(sorted(known)),
             )
+
+
+def as_written(value: object) -> str:
+    """A wrong value in one line, shortened, as TOML has it; of a table its keys."""
+    if isinstance(value, dict):
+        return f"{{ {tomli_w.dumps(value).strip()} }}".replace("\n", ", ")[:_LONGEST]
+    return " ".join(tomli_w.dumps({"key": value}).split())[len("key = ") :][:_LONGEST]

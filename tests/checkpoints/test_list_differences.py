@@ -35,6 +35,9 @@ async def test_how_two_lists_differ(journal: Journal) -> None:
     assert told["subscriber d"] == ("new", None, Decimal(4))
     assert len((await changes(journal, old, new, size=1)).examples) == 1
     assert (await changes(journal, old, old)).counts == {}
+    await journal.freeze(new, page(refusals=[Refusal(3, None, "subscriber c", "no amount")]), keep)
+    counts = {kind: number for kind, number in found.counts.items() if kind != "gone"}
+    assert (await changes(journal, old, new)).counts == {**counts, "refused now": 1}
 
 
 async def test_payloads_are_compared_as_whoever_asks_sees_them(journal: Journal) -> None:

@@ -94,6 +94,20 @@ async def test_a_corrected_file_goes_into_the_same_run_and_its_totals(place: Pla
     assert (await place.found()).rows == 8
 
 
+async def test_a_corrected_cell_may_keep_the_apostrophe_of_its_export(place: Place) -> None:
+    first, second = numbers(place)[:2]
+    (place.cli.folder / "minus.csv").write_text(f"Договор;Сумма\n{first};-2O,00\n{second};=30\n", encoding="utf-8")
+    await place.cli("run", "balances", "minus.csv", "--yes", "--skip-bad", may_end_with=(1,))
+    ((name, *_),) = [(run.name,) for run in await place.runs()]
+    await place.cli("export", name, "--state", "bad", "-o", "bad.csv")
+    header, rows = read(place.cli.folder / "bad.csv")
+    assert [row[1] for row in rows] == ["'-2O,00", "'=30"]
+    mended = [[cell.replace("O", "0").replace("=", "") for cell in row] for row in rows]
+    await place.run(*again(written(place.cli.folder / "bad.csv", header, mended, "utf-8", ";"), name))
+    await place.landed_once(2)
+    assert (await place.found()).sum == Decimal(10)
+
+
 async def test_rows_that_are_rejected_again_come_back_again_also_for_a_wrong_key(place: Place) -> None:
     name = await begun(place)
     file = corrected(place, name)

@@ -26,6 +26,7 @@ from lab.demo import make_folder
 from lab.mock.facts import Quirks
 from lab.simulation.campaign import Campaign, run
 from tests.cli.conftest import Place, Typed
+from tools.house import ROOT
 
 LINES, COLUMNS = 24, 80
 """Of a terminal as it opens."""
@@ -54,10 +55,15 @@ async def test_a_mock_is_made_once_and_served(place: Place) -> None:
 
 @pytest.mark.loops(90)
 @pytest.mark.parametrize(
-    ("language", "holds"),
-    [("en", "the proof holds after"), pytest.param("ru", "доказательство сходится за", marks=pytest.mark.prove)],
+    ("language", "readme", "holds"),
+    [
+        ("en", "README.md", "the proof holds after"),
+        pytest.param("ru", "README.ru.md", "доказательство сходится за", marks=pytest.mark.prove),
+    ],
 )
-async def test_the_demo_proves_itself_on_one_screen(place: Place, language: str, holds: str) -> None:
+async def test_the_demo_proves_itself_on_one_screen_as_the_readme_shows_it(
+    place: Place, language: str, readme: str, holds: str
+) -> None:
     place.cli.environment |= {"CARBON_MIGRATE_LANG": language, "COLUMNS": str(COLUMNS)}
     ended = await place.cli("demo", "--quick")
     lines = ended.out.splitlines()
@@ -69,9 +75,16 @@ async def test_the_demo_proves_itself_on_one_screen(place: Place, language: str,
     assert all(asked == found for asked, found, _ in compared)
     assert 250 < int(compared[0][0]) <= 300, "balances of one account are added up: fewer rows than subscribers"
     assert re.search(r"\$ kill -9 \d+", ended.out)
+    (proof,) = re.findall(r"^    2\. .*\n(?:    .*\n)+", (ROOT / readme).read_text(encoding="utf-8"), re.MULTILINE)
+    assert holds in proof
+    assert [line for line in without_figures(proof) if line not in without_figures(ended.out)] == []
     # What it advises can be typed where it was started.
     status = await place.cli("status", "--journal", ".demo/carbon-migrate.journal")
     assert compared[0][0] in status.out
+
+
+def without_figures(text: str) -> list[str]:
+    return [" ".join(re.sub(r"\d[\d .,:\u00a0]*(?<! )", "N", line).split()) for line in text.splitlines()]
 
 
 def test_the_folder_of_an_earlier_demo_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

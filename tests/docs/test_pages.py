@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
+from tools.catalogues import read_catalogue
 from tools.house import ROOT
 from tools.pages import LANGUAGES, LOCALE, SOURCE_LANGUAGE, build, catalogues, renew, unsettled
 
@@ -40,6 +42,13 @@ def test_the_catalogues_have_the_paragraphs_of_the_pages_and_no_others(tmp_path:
 @pytest.mark.parametrize("path", list(catalogues()), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_each_paragraph_has_a_translation_of_its_present_text(path: Path) -> None:
     assert unsettled(path) == []
+
+
+@pytest.mark.parametrize("path", list(catalogues()), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_translation_is_dropped_as_a_list(path: Path) -> None:
+    r"""Sphinx shows the English heading where a translation begins with "1. ", which is a list; "1\. " is none."""
+    texts = [str(one.string) for one in read_catalogue(path) if one.id]
+    assert [text for text in texts if MarkdownIt().parse(text)[0].type.endswith("_list_open")] == []
 
 
 def test_what_ends_the_builder_is_told_in_any_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

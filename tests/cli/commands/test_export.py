@@ -53,6 +53,7 @@ async def test_a_file_is_there_only_when_it_is_whole_and_what_is_there_is_left_a
         ("a.xlsx", other),
         ("a.ODS", other),
         ("a.jsonl", other),
+        ("a.pdf", other),
         ("nowhere/a.csv", "cannot be written"),
     ):
         with pytest.raises(CommandRefused, match=why):

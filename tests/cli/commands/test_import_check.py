@@ -11,6 +11,7 @@ import openpyxl
 import pytest
 
 from cli.terminal.exits import Exit
+from engine.job import FAULTS as SHEETS
 from tests.cli.conftest import Place
 
 HEADER = "Договор;ФИО;Телефон;E-mail;Папка;Тариф;Логин;IP;MAC;Услуга;Менеджер;Остаток"
@@ -59,9 +60,9 @@ def table(place: Place, *rows: str) -> Path:
     return place.write("\n".join([HEADER, *rows]) + "\n", "subscribers.csv")
 
 
-def listed(workbook: Path) -> list[tuple[str, str, str]]:
+def listed(workbook: Path, sheet_name: str = "carbon_faults") -> list[tuple[str, str, str]]:
     """Line, column and reason of each fault in the sheet of faults."""
-    sheet = openpyxl.load_workbook(workbook)["carbon_faults"]
+    sheet = openpyxl.load_workbook(workbook)[sheet_name]
     return [(str(row[0]), str(row[1]), str(row[4])) for row in sheet.iter_rows(min_row=2, values_only=True)]
 
 
@@ -71,7 +72,7 @@ async def test_every_kind_of_fault_is_named_with_line_and_column_in_both_languag
     for language, which in (("en", 1), ("ru", 2)):
         arguments = ("import", file, "--check", "-o", faults, "--force", "--lang", language)
         await place.cli(*arguments, may_end_with=[Exit.REFUSED])
-        found = listed(faults)
+        found = listed(faults, SHEETS[which - 1])
         wanted = [(str(line), told[0], told[which]) for line, told in enumerate(FAULTS.values(), 2)]
         assert [(line, column) for line, column, _ in found] == [(line, column) for line, column, _ in wanted]
         assert [text for (_, _, reason), (_, _, text) in zip(found, wanted, strict=True) if text not in reason] == []

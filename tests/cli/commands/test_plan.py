@@ -122,14 +122,22 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
         ["AdminAccounts", f"account_id_abonents {one}", "changed", "limit_warning", 0, -120] for one in ids[:25]
     ]
     await place.cli.refused("plan", "warning-threshold", "rows.csv", "-o", "values.xlsx", says="is there already")
+    await place.cli.refused("plan", "warning-threshold", "rows.csv", "-o", "values.doc", says="says what it is to be")
     place.write('[[step]]\njob = "warning-threshold"\n', "night.toml")
     says = "a job file has a table for each of its steps: name a folder for them"
     await place.cli.refused("plan", "night.toml", "-o", "night.xlsx", says=says)
     await place.cli("plan", "warning-threshold", "rows.csv", "-o", "folder")
+    await place.cli("plan", "warning-threshold", "rows.csv", "-o", "папка", "--lang", "ru")
+    names = {path.name for path in (place.cli.folder / "папка").iterdir()}
+    assert names == {"к-отправке.csv", "пропущено.csv", "не-принято.csv", "похожие.csv", "изменения-значений.csv"}
+    await place.cli("plan", "warning-threshold", "rows.csv", "-o", "json", "--lang", "ru", "--json")
+    names = {path.name for path in (place.cli.folder / "json").iterdir()}
+    assert names == {path.name for path in (place.cli.folder / "folder").iterdir()}
     lines = read(place.cli.folder / "folder" / "value-changes.csv")[1]
     russian = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "russian.csv", "--lang", "ru")
     assert "0,00 ₽ → −120,00 ₽" in russian.out.replace("\u00a0", " ")
-    columns = (place.cli.folder / "russian.csv").read_text("utf-8-sig").splitlines()[0]
+    columns, first, *_ = (place.cli.folder / "russian.csv").read_text("utf-8-sig").splitlines()
+    assert first.endswith(";0,00;-120,00")
     assert columns == "строка файла;строка;метка;модель;объект;изменение;поле;старое;новое"
     assert [line[-2:] for line in lines] == [["0.00", "-120.00"]] * 25
 

@@ -162,9 +162,14 @@ async def test_a_run_that_is_not_at_its_end_is_preliminary(place: Place) -> None
         assert words in told.out
     assert "Handed over by" not in told.out
     await place.cli("report", begun["run"], "--pdf", "-o", "begun.pdf", "--lang", "ru")
+    await place.cli.refused("report", begun["run"], "-o", "page.pdf", says="name it .html; --pdf makes a PDF")
     pages = PdfReader(place.cli.folder / "begun.pdf").pages
     assert len(pages) > 1
     assert all("ПРЕДВАРИТЕЛЬНЫЙ" in page.extract_text() for page in pages)
+    # What is told of it at the end is whole, however long.
+    await place.cli("close", begun["run"], "--reason", "x" * 400)
+    told = await place.cli("report", begun["run"], "-o", "closed.html", "--lang", "en")
+    assert "x" * 400 in re.sub(r"\s", "", told.out + told.err)
 
 
 async def test_many_exceptions_stand_in_a_file_beside_it_by_their_hash(place: Place) -> None:
@@ -179,6 +184,7 @@ async def test_many_exceptions_stand_in_a_file_beside_it_by_their_hash(place: Pl
     assert (len(lines), lines[1][:4]) == (202, ["4", "<script>0</script>", "1.00", "refused"])
     # A Russian reader opens it in a Russian spreadsheet.
     (of_russian,) = (await place.cli.closing("report", run, "-o", "ru.html", "--lang", "ru"))["exceptions_files"]
+    assert of_russian.startswith(f"report-{run}-исключения-")
     first, second, *_ = (place.cli.folder / of_russian).read_text(encoding="utf-8-sig").splitlines()
     assert first.split(";")[:4] == ["строка_файла", "договор", "сумма", "состояние"]
     assert second.split(";")[:4] == ["4", "<script>0</script>", "1,00", "не принято"]

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from cli.show import files
 from cli.show import files as answers
 from cli.show.files import KINDS, CheckedRow, OutputFile, TableRow, fault_workbook, table_at
 from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import reading
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
 from engine.sources.sample import Layout
@@ -347,6 +349,13 @@ def test_a_table_comes_back_as_it_was(
 ) -> None:
     checked = [CheckedRow(line, cells, [NO_PHONE] if line == 2 else []) for line, cells in enumerate(rows, 2)]
     assert read(marked(tmp_path / "faults.xlsx", checked, header)) == (header, rows if back is None else back)
+
+
+def test_a_workbook_for_a_russian_reader_has_russian_names_and_comes_back_to_any(tmp_path: Path) -> None:
+    with reading("ru"):
+        path = marked(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "", ""), [NO_PHONE])])
+    assert openpyxl.load_workbook(path).sheetnames == ["строки", "carbon_ошибки"]
+    assert read(path) == (HEADER, [("00123", "", "")])
 
 
 def test_a_flag_comes_back_as_one_and_a_table_that_is_checked_again_has_one_column_of_faults(tmp_path: Path) -> None:

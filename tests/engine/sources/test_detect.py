@@ -145,9 +145,10 @@ def exported(folder: Path, header: Sequence[str], *rows: Sequence[str]) -> Sourc
 
 @pytest.mark.parametrize("column", [*COLUMNS, "carbon_row_2", " Carbon_Line ", RUN, "carbon_run_2"])
 def test_one_column_of_ours_tells_an_export(tmp_path: Path, column: str) -> None:
-    source = exported(tmp_path, ["id", "'=text", column], ["1", "'-тире", "x"], ["2", "''=1", "y"], ["'-a"])
+    rows = (["1", "'-тире", "x"], ["2", "''=1", "y"], ["3", "'-20", ""], ["'-a"])
+    source = exported(tmp_path, ["id", "'=text", column], *rows)
     assert source.header == ("id", "=text", column)
-    assert cells_of(source) == [("1", "-тире", "x"), ("2", "'=1", "y")]
+    assert cells_of(source) == [("1", "-тире", "x"), ("2", "'=1", "y"), ("3", "-20", "")]
     assert [refusal.row for refusal in refusals_of(source)] == [("-a",)]
 
 

@@ -275,6 +275,9 @@ FAULTS: Final = """
 [subscriber] / name = { } → line 2, column 1: it needs either a column, columns, or a value
 [[service]] / usluga_id = "A" / [[service]] / usluga_id = { columns = ["A", "B"], split = "," }
  → line 4, column 1: a split needs one column
+[[service]] / usluga_id = { column = "A", split = 7 } → line 2, column 29: a text is expected, not { split = 7 }
+[fields.Abonents.x] / kind = "text" / longest = "12" → a whole number is expected, not { longest = "12" }
+[[service]] / when = { is = 1, column = "A" } → a table with column and is is expected, not { is = 1 }
 [account] / login = { column = "A", split = "," } / ip = { column = "B", split = "," }
  → line 3, column 1: only one field of a table can have a split
 [[service]] / when = { is = 1 } → line 2, column 10: a table with column and is is expected
