@@ -587,6 +587,7 @@ class AccountantsList(CallEffect):
                     day=day,
                 )
             )
-            return entry.taken_back(entry.taken.payload, -entry.amount, todo)
+            payload = msgspec.structs.replace(entry.taken.payload, undone={"op_id": entry.op_id})
+            return entry.taken_back(payload, -entry.amount, todo)
 
         return _each(await _but_taken_back_elsewhere(self._gateway, taken), listed)

@@ -51,7 +51,7 @@ from lab.mock.server import running
 from tests.checkpoints.samples import frozen_run
 from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import Execute
-from tests.jobs.importing import carried_out
+from tests.jobs.importing import carried_out, sent_to_the_end
 from tests.jobs.making import job_of, rows_of
 from tests.jobs.whole_database import Tables, changes, whole
 
@@ -393,6 +393,64 @@ async def test_a_row_that_a_later_one_has_replaced_is_left_alone_and_says_so(
         back = await undone(gateway, journal, run, way="opposite")
         (left,) = await reasons(journal, back)
         assert left == "row 2 of the same run has replaced it: taking that one back brings back what was before both"
+
+
+@pytest.mark.parametrize("way", ["opposite", "storno", "list"])
+async def test_a_payment_that_an_opening_balance_has_replaced_is_left_alone(
+    gateway: Gateway, database: Database, journal: Journal, way: str
+) -> None:
+    """Its sum is in the balance no more: taken back, it would be missing from another one."""
+    paid = await done(gateway, journal, "payment", rows_of("abonent_id;amount\n9001;50\n9002;7\n"))
+    rows = rows_of("abonent_id;amount\n9001;3\n")
+    loaded = await done(gateway, journal, "balances", rows, enter=Repeat.AGAIN)
+    after = whole(database)
+    back = await undone(gateway, journal, paid, way=way)
+    left = next(one for one in await reasons(journal, back) if one and one.startswith("replaced since"))
+    assert re.match(
+        r"replaced since: operation \d+ of 3.00, \S+ of type 8 has set the balance of its account, and this sum is "
+        rf"out of it. To take back both, begin there: `carbon-migrate undo {loaded.name} --set way=opposite`. If ",
+        left,
+    )
+    assert (await counts(journal, back))["skipped"] == (2 if way == "list" else 1)
+    assert 9001 not in changes(after, whole(database)).get("ADMIN_ACCOUNTS", {})
+    if way == "opposite" and gateway.database is not None:
+        await undone(gateway, journal, loaded, way=way)
+        assert await counts(journal, await undone(gateway, journal, paid, way=way)) == {"accepted": 1, "refused": 0}
+
+
+async def test_a_payment_under_a_difference_is_taken_back(both: Gateway, journal: Journal) -> None:
+    first = await done(both, journal, "balances", rows_of("abonent_id;amount\n9001;5\n"))
+    paid = await done(both, journal, "payment", rows_of("abonent_id;amount\n9001;50\n"))
+    job = job_of(both, "balances", rows_of("abonent_id;amount\n9001;6\n"))
+    new = NewRun(job.name, {}, TARGET, "", job.source.digest, policy={"settle": "0"})
+    delta = await journal.create_run(new)
+    await Intake(delta, job, journal, Progress(), since=Since(runs=frozenset({first.name}))).freeze_all()
+    await journal.approve(delta)
+    assert await counts(journal, await sent_to_the_end(job, journal, delta.name)) == {"accepted": 1, "refused": 0}
+    assert await counts(journal, await undone(both, journal, paid, way="opposite")) == {"accepted": 1, "refused": 0}
+
+
+async def test_a_payment_that_is_replaced_after_the_list_of_its_undo_is_not_taken_back(
+    both: Gateway, journal: Journal, execute: Execute
+) -> None:
+    paid = await done(both, journal, "payment", rows_of("abonent_id;amount\n9001;50\n"))
+    parameters = {RUN: paid.name, "way": "opposite"}
+
+    def set_anew() -> None:
+        execute.put(
+            "finance_operations",
+            op_id=10**6,
+            abonent_id=9001,
+            op_type=8,
+            op_summa=3 * SCALE,
+            storno=0,
+            op_date="2026-01-01",
+        )
+
+    back = await carried_out(await build_undo(both, journal, parameters, BUILT_IN), journal, set_anew, parameters)
+    (item,) = await journal.items(back, {State.REJECTED})
+    assert "replaced since: operation 1000000 of 3.00" in (item.message or "")
+    assert "begin there: by hand" in (item.message or "")
 
 
 # ---- the balances of accounts and the tally of an import, beside what the rows of a run say ------------------------
