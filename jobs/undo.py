@@ -184,10 +184,10 @@ class UndoJob(BillingJob):
         return replace(Prepared.of([*items, *prepared.refusals]), gone_at=gone_at)
 
     async def _restored(self, taken: Sequence[ItemToUndo], back: Sequence[NewItem]) -> dict[int, Refusal]:
-        """By item_id, the services that a person has to decide on. Raises `LookUpFailed`.
+        """By item_id, the objects that a person has to decide on. Raises `LookUpFailed`.
 
-        A connected one is gone, and the undo of a deletion has restored it under another id; or a deleted one is of
-        a run that is taken back since.
+        One is gone, and the undo of an undo, or of a deletion, has restored it under another id; or a deleted service
+        is of a run that is taken back since.
         """
         gone = {item.undoes for item in back if kind_of(item.skip_reason or "") == AS_IT_WAS}
         services = {str(one.item_id): one for one in taken if one.payload.model == SERVICES}
@@ -203,13 +203,12 @@ class UndoJob(BillingJob):
         deleted = [one for one in services.values() if is_load and one.payload.methods[-1] == DELETE]
         marks += [(one, mark) for one in deleted if (mark := find_mark(one.payload.was.get("comment") or ""))]
         asked = {(*mark, one.lane, str(one.item_id)) for one, mark in marks}
-        restored: dict[int, Refusal] = {}
+        anew = await self._journal.restored_by([one.item_id for one in taken if one.item_id in gone])
+        restored = {one.item_id: _restored_by(one, anew[one.item_id][0]) for one in taken if one.item_id in anew}
         for known in await self._journal.known_marks(asked) if asked else ():
             one = services[known.row_key]
             if one.payload.creates and known.sign < 0:
-                name, undo = known.run, advised("undo", known.run)
-                why = said("left alone: run {run} has restored it. Take that back first: {undo}", run=name, undo=undo)
-                restored[one.item_id] = one.refused(why)
+                restored[one.item_id] = _restored_by(one, known.run)
             elif not one.payload.creates and known.sign > 0 and known.taken_back:
                 why = said(
                     "left alone: it is of run {run}, taken back since. To connect it, load its row again",
@@ -343,6 +342,13 @@ def _differs(delta: str, run: Run) -> str:
         "right, given with {since}, corrects the row and keeps what has come since",
         delta=delta,
         since=setting("since", run.name),
+    )
+
+
+def _restored_by(one: ItemToUndo, run: str) -> Refusal:
+    undo = advised(UNDO, run)
+    return one.refused(
+        said("left alone: run {run} has restored it. Take that back first: {undo}", run=run, undo=undo)
     )
 
 

@@ -31,6 +31,7 @@ from engine.errors import InputRefused
 from engine.job import Job
 from engine.pipeline.intake import Intake, Repeat, Since
 from engine.pipeline.progress import Progress
+from engine.pipeline.verifier import verify
 from jobs import sums as tallies
 from jobs.access.gateway import Gateway
 from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
@@ -53,7 +54,7 @@ from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import Execute
 from tests.jobs.importing import carried_out, sent_to_the_end
 from tests.jobs.making import job_of, rows_of
-from tests.jobs.whole_database import Tables, changes, whole
+from tests.jobs.whole_database import Tables, changes, new_rows, whole
 
 TARGET = "http://billing"
 
@@ -189,6 +190,41 @@ async def test_a_restored_service_is_known_as_the_row_of_its_load(
     assert connected(database) == before
     await load()
     assert connected(database) == after
+
+
+@pytest.mark.parametrize(
+    ("job", "given", "rows"),
+    [
+        ("connect-service", {"usluga": "240", "manager": "33"}, "abonent_id\n9001\n9002\n"),
+        ("attribute", {"attribute": "7"}, "abonent_id;value\n9001;x\n9002;y\n"),
+    ],
+)
+async def test_what_an_undo_of_an_undo_has_made_anew_is_in_effect(
+    gateway: Gateway, database: Database, journal: Journal, job: str, given: dict[str, str], rows: str
+) -> None:
+    """It has new ids, by which the load does not know it: nothing of it seemed to be in effect."""
+    before = whole(database)
+    runs = [await done(gateway, journal, job, rows_of(rows), given)]
+    read = build(BUILT_IN.named(job), gateway, runs[0].parameters, Input())
+    for _ in range(2):
+        last = await undone(gateway, journal, await undone(gateway, journal, runs[-1]))
+        assert await counts(journal, last) == {"accepted": 2, "refused": 0}
+        figures = await verify(runs[0], read, journal, lambda *_: None)
+        assert (figures.as_wanted, figures.different) == (2, 0)
+        for run in runs:
+            back = await undone(gateway, journal, run)
+            assert await counts(journal, back) == {"refused": 2}
+            ((_, refusal), _) = await journal.refusals(back)
+            advice = f"Take that back first: `carbon-migrate undo {last.name}`"
+            assert refusal.reason == f"left alone: run {last.name} has restored it. {advice}"
+        runs.append(last)
+    assert await counts(journal, await undone(gateway, journal, runs[-1])) == {"accepted": 2, "refused": 0}
+    left = [
+        row
+        for table in ("USERS_USLUGA", "ATTRIBUTE_VALUES")
+        for row in new_rows(changes(before, whole(database)), table)
+    ]
+    assert [row for row in left if not row.get("DELETED")] == []
 
 
 @pytest.mark.parametrize(
