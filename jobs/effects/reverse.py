@@ -214,7 +214,7 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str,
             said("the id of its operation of {amount} is not known: take it back by hand", amount=amount)
         )
     if len(things) > 1 and is_marked and not as_bool(things[0].values["storno"]):
-        return skip_changed(one, several(one.payload, things))
+        return skip_changed(one, several(one.payload, things, one.answer or ""))
     if (len(things) > 1 and not is_marked) or (things and not has_id(one) and things[0].values["op_type_id"] == act):
         return skip_changed(
             one,

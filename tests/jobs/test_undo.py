@@ -227,6 +227,26 @@ async def test_what_an_undo_of_an_undo_has_made_anew_is_in_effect(
     assert [row for row in left if not row.get("DELETED")] == []
 
 
+async def test_an_attribute_that_a_proxy_has_doubled_is_left_alone_with_both_ids(
+    gateway: Gateway, journal: Journal, execute: Execute
+) -> None:
+    """Nothing but its fields tells it: the second one stayed behind an undo that ended well."""
+    rows = rows_of("abonent_id;value\n9001;x\n9002;y\n")
+    run = await done(gateway, journal, "attribute", rows, {"attribute": "7"})
+    first, _ = await journal.items(run, {State.ACCEPTED})
+    execute.put("attribute_values", id=77777, abonent_id=9001, attribute_id=7, attribute_value="x")
+    back = await undone(gateway, journal, run)
+    assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}
+    (left,) = await reasons(journal, back)
+    assert left == (
+        f"left alone, for it is in the billing 2 times: attribute value {first.answer} with attribute_value x, "
+        "attribute value 77777 with attribute_value x. Take back there, by their ids, all but "
+        f"{first.answer}; then type the command again"
+    )
+    execute("delete from attribute_values where id = 77777")
+    assert await counts(journal, await undone(gateway, journal, run)) == {"accepted": 1, "refused": 0}
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [("recalculate", "a recalculation cannot be taken back"), ("administrators", "")]
 )
