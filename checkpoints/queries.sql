@@ -758,7 +758,10 @@ from items i
 join items u on u.undoes = i.item_id
 join runs r on r.run_id = u.run_id
 where i.run_id = :run_id and i.taken_back = 1 and u.taken_back = 0
-  and (u.state in (select state from states where in_effect) or (u.state = 'skipped' and u.kind @words(:gone)))
+  and (u.state in (select state from states where in_effect) or (u.state = 'skipped' and u.kind @words(:gone) and not exists (
+      select 1 from items o
+      where o.undoes = i.item_id and o.taken_back = 0 and o.state in (select state from states where in_effect)
+  )))
 group by u.run_id, r.name
 order by u.run_id
 
