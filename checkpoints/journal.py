@@ -454,6 +454,11 @@ class Journal:
         rows = await self._store.all("made_by_others", found=list(found), target=run.target) if found else []
         return {int(row["item_id"]): str(row["run"]) for row in rows}
 
+    async def restored_by(self, item_ids: Collection[int]) -> dict[int, tuple[str, int, str]]:
+        """Of these items those whose object an undo of an undo has made anew: its run, its number and its payload."""
+        found = await self._store.all("restored_by", ids=item_ids) if item_ids else ()
+        return {int(row["asked"]): (str(row["run"]), int(row["number"]), str(row["payload"])) for row in found}
+
     async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
         """The items of these lanes that are in effect, or may be, in order."""
         return await self._items("lane_mates", run_id=run.run_id, lanes=lanes)

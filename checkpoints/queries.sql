@@ -782,7 +782,10 @@ from items i
 join items u on u.undoes = i.item_id
 join runs r on r.run_id = u.run_id
 where i.run_id = :run_id and i.taken_back = 1 and u.taken_back = 0
-  and (u.state in (select state from states where in_effect) or (u.state = 'skipped' and u.kind @words(:gone)))
+  and (u.state in (select state from states where in_effect) or (u.state = 'skipped' and u.kind @words(:gone) and not exists (
+      select 1 from items o
+      where o.undoes = i.item_id and o.taken_back = 0 and o.state in (select state from states where in_effect)
+  )))
 group by u.run_id, r.name
 order by u.run_id
 
@@ -860,6 +863,24 @@ from chain c
 join items first on first.item_id = c.item_id
 join runs its on its.run_id = first.run_id
 where c.undoes is null and (first.taken_back = 1 or first.item_id = c.asked)
+
+-- name: restored_by
+-- The items that have made the objects of these anew, by undoes of their undoes: the last of each stands.
+with recursive chain (asked, item_id) as (
+    select item_id, item_id from items where item_id @numbers(:ids)
+    union all
+    select c.asked, v.item_id
+    from chain c
+    @look(items, u, u.undoes = c.item_id and u.taken_back = 1)
+    @look(items, v, v.undoes = u.item_id and v.taken_back = 0)
+    where v.state in (select state from states where in_effect)
+)
+select c.asked, r.name as run, i.number, i.payload
+from chain c
+@look(items, i, i.item_id = c.item_id and i.item_id <> c.asked)
+join runs r on r.run_id = i.run_id
+where @json(i.payload, renews) is not null
+order by i.item_id
 
 -- name: half_undone
 -- The undo, of those with these ids, that is still to take back or restore an entry of one of these keys.

@@ -530,6 +530,10 @@ class Job(ABC):
         """What the billing has of items whose calls would leave now, as the effect sees it. Raises `LookUpFailed`."""
         return await self.effect.look(run, items, mates)
 
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """By item_id, what has changed so that an item must not be sent, see `Effect`. Raises `LookUpFailed`."""
+        return await self.effect.outdated(run, items)
+
     @property
     def replaces(self) -> Callable[[str], bool] | None:
         """Tells of a payload whether its call replaces the value that an earlier item of its lane has set.

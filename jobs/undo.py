@@ -12,6 +12,8 @@ from typing import Final
 import anyio.from_thread
 from msgspec.structs import replace
 
+from billing.directory.subscribers import Operation
+from billing.profile import TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.sentences import AS_IT_WAS, ENTERED_ANEW, NOT_IN_EFFECT, NOTHING_STANDS
@@ -19,7 +21,8 @@ from engine.errors import InputRefused
 from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared, Row, RowPage, Source
 from engine.pipeline.foreign_entries import with_later_runs
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, payload_of
+from jobs.access.objects import balances_set, described, enters_balance, operations_since
+from jobs.access.payload import Payload, decode_payload, payload_of
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.creatable_models import SERVICES, entries_of, marked_or_alike
 from jobs.effects.effect import (
@@ -31,18 +34,19 @@ from jobs.effects.effect import (
     shares_place,
 )
 from jobs.effects.factory import effect_of
-from jobs.effects.reverse import SUM_IN
+from jobs.effects.reverse import SUM_IN, AccountantsList
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
-from jobs.spec.entries import CREATED, find_mark
+from jobs.spec.entries import CREATED, TYPE_8, find_mark
 from jobs.spec.spec import DELETE, parameters_of
-from jobs.spec.words import AMOUNT, RUN, TAKE, UNDO, UNPROVEN
+from jobs.spec.words import AMOUNT, OPPOSITE, RUN, TAKE, UNDO, UNPROVEN, WAY
 from texts.said import advised, kind_of, reason, said, setting
 
 HEADER: Final = ("run", "row", "key", "label", AMOUNT, "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
 
 _PAGE: Final = 1_000
+_ID: Final = "op_id"
 
 
 class ItemRow(Row, frozen=True, kw_only=True, gc=False):
@@ -111,9 +115,11 @@ class UndoJob(BillingJob):
         effect: CallEffect,
         *,
         takes_unproven: bool = False,
+        type_8: TypeEight | None = None,
     ) -> None:
         super().__init__(UNDO, gateway, effect)
         self._takes_unproven = takes_unproven
+        self._type_8 = type_8 or gateway.profile.type_8.value
         self._source = source
         self._journal = journal
 
@@ -146,6 +152,13 @@ class UndoJob(BillingJob):
         }
         set_over = await with_later_runs(self._source.run, changed, self.effect, self._journal)
         restored = await self._restored(taken, prepared.items)
+        is_list = isinstance(self.effect, AccountantsList)
+        due = [
+            one
+            for one in prepared.items
+            if not one.skip_reason or (is_list and kind_of(one.skip_reason) not in NOTHING_STANDS)
+        ]
+        replaced = await self._replaced(due)
         gone_at = ""
         items: list[NewItem | Refusal] = []
         for item in prepared.items:
@@ -161,6 +174,8 @@ class UndoJob(BillingJob):
                     "entered anew since: run {run} has this row again", ENTERED_ANEW, run=anew[item.undoes]
                 )
                 item = replace(item, skip_reason=again)  # noqa: PLW2901 - the item of that row
+            elif item.key in replaced:
+                item = replace(item, skip_reason=replaced[item.key])  # noqa: PLW2901
             elif item.undoes in set_over:
                 item = replace(item, skip_reason=set_over[item.undoes])  # noqa: PLW2901
             elif item.undoes in differing:
@@ -169,10 +184,10 @@ class UndoJob(BillingJob):
         return replace(Prepared.of([*items, *prepared.refusals]), gone_at=gone_at)
 
     async def _restored(self, taken: Sequence[ItemToUndo], back: Sequence[NewItem]) -> dict[int, Refusal]:
-        """By item_id, the services that a person has to decide on. Raises `LookUpFailed`.
+        """By item_id, the objects that a person has to decide on. Raises `LookUpFailed`.
 
-        A connected one is gone, and the undo of a deletion has restored it under another id; or a deleted one is of
-        a run that is taken back since.
+        One is gone, and the undo of an undo, or of a deletion, has restored it under another id; or a deleted service
+        is of a run that is taken back since.
         """
         gone = {item.undoes for item in back if kind_of(item.skip_reason or "") == AS_IT_WAS}
         services = {str(one.item_id): one for one in taken if one.payload.model == SERVICES}
@@ -188,13 +203,12 @@ class UndoJob(BillingJob):
         deleted = [one for one in services.values() if is_load and one.payload.methods[-1] == DELETE]
         marks += [(one, mark) for one in deleted if (mark := find_mark(one.payload.was.get("comment") or ""))]
         asked = {(*mark, one.lane, str(one.item_id)) for one, mark in marks}
-        restored: dict[int, Refusal] = {}
+        anew = await self._journal.restored_by([one.item_id for one in taken if one.item_id in gone])
+        restored = {one.item_id: _restored_by(one, anew[one.item_id][0]) for one in taken if one.item_id in anew}
         for known in await self._journal.known_marks(asked) if asked else ():
             one = services[known.row_key]
             if one.payload.creates and known.sign < 0:
-                name, undo = known.run, advised("undo", known.run)
-                why = said("left alone: run {run} has restored it. Take that back first: {undo}", run=name, undo=undo)
-                restored[one.item_id] = one.refused(why)
+                restored[one.item_id] = _restored_by(one, known.run)
             elif not one.payload.creates and known.sign > 0 and known.taken_back:
                 why = said(
                     "left alone: it is of run {run}, taken back since. To connect it, load its row again",
@@ -202,6 +216,39 @@ class UndoJob(BillingJob):
                 )
                 restored[one.item_id] = one.refused(why)
         return restored
+
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        replaced = await self._replaced(items)
+        found = {item.item_id: replaced[item.key] for item in items if item.key in replaced}
+        return {**found, **await super().outdated(run, items)}
+
+    async def _replaced(self, items: Sequence[NewItem | Item]) -> dict[str, str]:
+        """By the key of an item, why operations are left alone: a balance was set over their sums since.
+
+        None is a balance that was set and taken back, and a difference, which goes on top. Raises `LookUpFailed`.
+        """
+        if self._type_8 is not TypeEight.SETS:
+            return {}
+        payloads = [(item.key, decode_payload(item.payload)) for item in items]
+        own = {key: (one, int(op)) for key, one in payloads if (op := one.undone.get(_ID) or one.key.get(_ID))}
+        last: dict[int, int] = {}
+        for payload, its in own.values():
+            if its <= last.get(payload.abonent, its):
+                last[payload.abonent] = its
+        newer = await operations_since(self._gateway, last)
+        openings = {abonent: balances_set(found) for abonent, found in newer.items()}
+        marks = {mark: one for found in openings.values() for one in found if (mark := find_mark(one.descr))}
+        asked = {(*mark, "", "") for mark in marks}
+        known = {(one.run, one.number): one for one in await self._journal.known_marks(asked)} if asked else {}
+        replaced: dict[str, str] = {}
+        for key, (payload, its) in own.items():
+            for one in openings.get(payload.abonent, ()):
+                adds = not enters_balance(payload) and "storno" not in payload.wanted
+                by = known.get(mark) if (mark := find_mark(one.descr)) else None
+                is_other = adds or mark is None or mark[0] != self._source.run.name
+                if one.op_id > its and is_other and (by is None or by.amount is not None):
+                    replaced[key] = _replaced_by(one, None if by is None else by.run)
+        return replaced
 
     def _taken(self, row: Row) -> ItemToUndo:
         if not isinstance(row, ItemRow):
@@ -268,7 +315,8 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     if isinstance(back, str):
         raise InputRefused("run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back)
     source = EarlierItems(run, journal, last_first=effect.has_steps)
-    return UndoJob(gateway, journal, source, back, takes_unproven=parameters.get(UNPROVEN) == TAKE)
+    type_8 = TypeEight(parameters[TYPE_8]) if TYPE_8 in parameters else None
+    return UndoJob(gateway, journal, source, back, takes_unproven=parameters.get(UNPROVEN) == TAKE, type_8=type_8)
 
 
 async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue: Catalogue) -> CallEffect:
@@ -294,6 +342,25 @@ def _differs(delta: str, run: Run) -> str:
         "right, given with {since}, corrects the row and keeps what has come since",
         delta=delta,
         since=setting("since", run.name),
+    )
+
+
+def _restored_by(one: ItemToUndo, run: str) -> Refusal:
+    undo = advised(UNDO, run)
+    return one.refused(
+        said("left alone: run {run} has restored it. Take that back first: {undo}", run=run, undo=undo)
+    )
+
+
+def _replaced_by(opening: Operation, run: str | None) -> str:
+    """Why an operation is left alone over which another one has set the balance, and what to do."""
+    return said(
+        "replaced since: {operation} of type 8 has set the balance of its account, and this sum is out of it. To "
+        "take back both, begin there: {first}. If its sum counts this one in, load the right balance with {again} "
+        "instead",
+        operation=described(opening.op_id, opening.op_summa, opening.day),
+        first=said("by hand") if run is None else advised(UNDO, run, ("set", f"{WAY}={OPPOSITE}")),
+        again=setting("again"),
     )
 
 

@@ -1,5 +1,6 @@
 """The verifier: reads items back from the billing, and compares them with what was sent."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, TypeAlias
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, RowFigures, Run
 from checkpoints.states import State, states_where
-from engine.job import CannotLook, Job, Marked, ReadBack
+from engine.job import CannotLook, Effect, Job, Marked, ReadBack
 from engine.pipeline.foreign_entries import known_of, with_later_runs
 from engine.pipeline.intake import in_turn
 from texts.said import in_clauses, said
@@ -46,6 +47,7 @@ async def verify(
 
     async def look(items: Sequence[Item]) -> _Looked:
         readings = dict(await effect.read_back(run, items))
+        readings |= await _made_anew(run, items, readings, effect, journal)
         read = [(item, reading) for item in items if isinstance(reading := readings.get(item.item_id), ReadBack)]
         differing = {item.key: (item, one.difference) for item, one in read if one.difference is not None}
         set_over = await with_later_runs(run, differing, effect, journal)
@@ -121,6 +123,25 @@ async def verify(
     if bears_marks and await journal.taken_back(run):
         await _left_behind(run, job, journal, report, summary, page)
     return summary
+
+
+async def _made_anew(
+    run: Run, items: Sequence[Item], readings: Mapping[int, ReadBack | CannotLook], effect: Effect, journal: Journal
+) -> dict[int, ReadBack | CannotLook]:
+    """Of the items that differ those whose objects undoes of undoes have made anew, read under the last run's marks.
+
+    Raises `LookUpFailed`.
+    """
+    differing = [key for key, one in readings.items() if isinstance(one, ReadBack) and one.difference is not None]
+    anew, by_run = await journal.restored_by(differing), dict[str, list[Item]]()
+    for item in items:
+        if item.item_id in anew:
+            name, number, payload = anew[item.item_id]
+            by_run.setdefault(name, []).append(replace(item, number=number, payload=payload))
+    read: dict[int, ReadBack | CannotLook] = {}
+    for name, restored in by_run.items():
+        read |= await effect.read_back(dataclasses.replace(run, name=name), restored)
+    return read
 
 
 async def _left_behind(run: Run, job: Job, journal: Journal, report: Report, summary: RowFigures, page: int) -> None:

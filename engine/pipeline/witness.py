@@ -284,7 +284,7 @@ class Witness:
         return {item.item_id: (now, item, answers.get(item.item_id)) for item in items}
 
     async def _outdated(self, items: Sequence[Item]) -> Mapping[int, str]:
-        return {**await self._effect.outdated(self._run, items), **await self._set_since(items)}
+        return {**await self._job.outdated(self._run, items), **await self._set_since(items)}
 
     async def _set_since(self, items: Sequence[Item]) -> Mapping[int, str]:
         """Which of these items, left by an earlier process, set what a later run of the journal has set since."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from billing.api.answers import created_id
@@ -43,6 +44,7 @@ from billing.profile import Profile, TypeEight
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
 from jobs.access.gateway import Criteria, Gateway, Looked, as_engine_errors
 from jobs.access.payload import ACCOUNT, BALANCE, OP_TYPE, Payload, decode_payload
+from jobs.spec.entries import find_mark, without_marks
 from jobs.spec.parameters import whole_id
 from texts.said import Quantity, Said, day_in, enumerated, said, wording
 
@@ -565,6 +567,23 @@ async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping
         if operation.op_id > last[abonent]:
             newer[abonent].append(operation)
     return newer
+
+
+def balances_set(operations: Sequence[Operation]) -> list[Operation]:
+    """Those of these operations that have set the balance and were not taken back, without what takes one back.
+
+    The balance goes back to what it was before a whole run: with its last operation on an account all are taken back.
+    """
+    there = [one for one in operations if one.op_type == OPENING_BALANCE and not one.storno]
+    there.sort(key=attrgetter("op_id"))
+    marks = {str(one.op_id): find_mark(one.descr) or (str(one.op_id), 0) for one in there}
+    for one in reversed(there):
+        undone = without_marks(one.descr).rpartition(" ")[2]
+        if str(one.op_id) in marks and undone in marks and find_mark(one.descr):
+            # What takes back something that was taken back itself is gone by now.
+            gone = {marks[str(one.op_id)][0], marks[undone][0]}
+            marks = {key: mark for key, mark in marks.items() if mark[0] not in gone}
+    return [one for one in there if str(one.op_id) in marks]
 
 
 async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decimal]:

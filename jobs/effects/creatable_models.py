@@ -238,14 +238,24 @@ async def under_marks(
     return found
 
 
-def several(payload: Payload, things: Sequence[BillingObject]) -> Said:
-    """Why an item is not taken back whose one mark several objects in effect bear."""
+def several(payload: Payload, things: Sequence[BillingObject], own: str) -> Said:
+    """Why an item is not taken back of which the billing has several objects in effect; the id of its `own`."""
     kind = model_of(payload)
+    shown = () if kind.amount else (kind.alike,) if kind.alike else tuple(payload.wanted)
+    found = tuple(kind.described(thing, shown) for thing in things)
+    if not kind.comment:
+        return said(
+            "left alone, for it is in the billing {n} times: {found}. Take back there, by their ids, all but {id}; "
+            "then type the command again",
+            n=len(things),
+            found=found,
+            id=own,
+        )
     return said(
         "left alone, for it is in the billing {n} times under its one mark: {found}. Take back there, by their ids, "
         "all but one; then type the command again",
         n=len(things),
-        found=tuple(kind.described(thing, () if kind.amount else (kind.alike,)) for thing in things),
+        found=found,
     )
 
 

@@ -25,6 +25,7 @@ from jobs.access.objects import (
     FOUND_AGAIN_AND_KEPT,
     NOBODY,
     TAKEN_BACK,
+    differences,
     find,
     find_by,
     key_of,
@@ -41,6 +42,7 @@ from jobs.effects.creatable_models import (
     difference,
     fields_of,
     is_still,
+    like_these,
     model_of,
     own_of,
     several,
@@ -267,6 +269,12 @@ class DeleteEffect(CallEffect):
         ids = {one.item_id: one.answer or "" for one in taken if has_id(one)}
         ids |= {one.item_id: by_mark[one.mark][0].values[self._id] or "" for one in taken if one.mark in by_mark}
         known = {ids[one.item_id]: one.payload for one in taken if one.item_id in ids}
+        unmarked = [one for one in taken if one.item_id in ids and not model_of(one.payload).comment]
+        alike = await like_these(self._gateway, [one.payload for one in unmarked])
+        by_fields = {
+            one.item_id: [thing for thing in things if not differences(one.payload.wanted, thing)]
+            for one, things in zip(unmarked, alike, strict=True)
+        }
         # Fields that were sent and are not documented are compared as well.
         sent = dict.fromkeys(name for one in known.values() for name in (*fields_of([one]), *one.key))
         there = await find_by(self._gateway, self._model, "id", known, (*self._telling, *sent), self._fields)
@@ -276,8 +284,8 @@ class DeleteEffect(CallEffect):
             if things is None:
                 by_hand = said("the id of what was created is not known: delete the {model} by hand", model=model)
                 entries.append(one.refused(by_hand))
-            elif len(twins := by_mark.get(one.mark, ())) > 1 and not _gone(twins):
-                entries.append(skip_changed(one, several(one.payload, twins)))
+            elif len(twins := by_fields.get(one.item_id) or by_mark.get(one.mark) or ()) > 1 and not _gone(twins):
+                entries.append(skip_changed(one, several(one.payload, twins, key)))
             elif _gone(things) or (
                 not (own := own_of(one.payload, things, one.mark))
                 and is_anothers(one, things[0].values.get(model_of(one.payload).comment))

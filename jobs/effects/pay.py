@@ -141,7 +141,7 @@ class PayEffect(CallEffect):
         """Whether there are as many newer operations of the sum as these items entered. Raises `LookUpFailed`."""
         newer = await self._newer(items)
         entered = list(map(_identifying, items))
-        alike = Counter(entered)
+        alike, left = Counter(entered), Counter(entered)
         readings: dict[int, ReadBack] = {}
         for (item, things), own in zip(newer, entered, strict=True):
             sent, differs = item.amount or Decimal(0), None
@@ -153,7 +153,10 @@ class PayEffect(CallEffect):
                 differs = said(
                     "sent {amount}; since the plan the billing has {operations}", amount=sent, operations=there
                 )
-            readings[item.item_id] = ReadBack(sent if live else None, differs)
+            left[own] -= 1
+            # What came twice is found with the last of the rows to which it may belong.
+            found = 1 if left[own] else max(len(live) - alike[own] + 1, 1)
+            readings[item.item_id] = ReadBack(sent * found if live else None, differs)
         return readings
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | str:

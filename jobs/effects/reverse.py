@@ -214,7 +214,7 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str,
             said("the id of its operation of {amount} is not known: take it back by hand", amount=amount)
         )
     if len(things) > 1 and is_marked and not as_bool(things[0].values["storno"]):
-        return skip_changed(one, several(one.payload, things))
+        return skip_changed(one, several(one.payload, things, one.answer or ""))
     if (len(things) > 1 and not is_marked) or (things and not has_id(one) and things[0].values["op_type_id"] == act):
         return skip_changed(
             one,
@@ -585,6 +585,7 @@ class AccountantsList(CallEffect):
                     day=day,
                 )
             )
-            return entry.taken_back(entry.taken.payload, -entry.amount, todo)
+            payload = msgspec.structs.replace(entry.taken.payload, undone={"op_id": entry.op_id})
+            return entry.taken_back(payload, -entry.amount, todo)
 
         return _each(await _but_taken_back_elsewhere(self._gateway, taken), listed)

@@ -249,6 +249,7 @@ OF_A_GROUP: Final[Mapping[str, Mapping[str, Value]]] = {
     "standing_in_lanes": {"lanes": PAIRS},
     "setters": {"keys": WORDS, "lanes": WORDS, "after": 0, "states": ["pending", "accepted"]},
     "made_by_others": {"found": [[LISTED + number, str(number)] for number in range(1, GROUP + 1)]},
+    "restored_by": {"ids": list(range(LISTED + 1, LISTED + GROUP + 1))},
     "items_by_key": {"keys": [word for word, _ in PAIRS]},
     "amounts_of_rows": {"numbers": list(range(1, GROUP + 1))},
     "doubt_shared_ids": {"ids": list(range(LISTED + 1, LISTED + GROUP + 1))},

@@ -39,13 +39,14 @@ from checkpoints.records import (
     Run,
     Totals,
 )
+from checkpoints.sentences import AS_IT_WAS
 from checkpoints.states import State
 from checkpoints.stores import store_of
 from checkpoints.tally import ExtraSubscriber, ImportTally
 from checkpoints.transitions import Purge
 from tests.checkpoints.samples import NEW_RUN, all_items, come_to, frozen_run, keep, new_item, page, seen, states
 from tests.checkpoints.shells import shell
-from texts.said import said
+from texts.said import reason, said
 
 UNDO = NewRun("undo", {"run": "other"}, NEW_RUN.target, "run other")
 
@@ -113,6 +114,21 @@ def test_a_chain_of_any_length_counts_as_often_as_it_was_turned(length: int, out
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(check(Path(folder) / "journal.db"))
+
+
+async def test_a_row_is_told_as_taken_back_by_one_run(journal: Journal) -> None:
+    """Journals have both: an undo that found the row gone, and one whose taking back stands again since."""
+    run = await frozen_run(journal, new_item("a"))
+    (one,) = await accepted(journal, run)
+    undo = await undo_of(journal, [one])
+    restoring = await undone(journal, await accepted(journal, undo))
+    looked = await journal.create_run(UNDO)
+    gone = NewItem("x", "", "x", "{}", undoes=one.item_id, skip_reason=reason("gone", AS_IT_WAS))
+    await journal.freeze(looked, page(gone), keep)
+    await journal.note_gone(looked)
+    assert await journal.taken_back(run) == {looked.name: 1}
+    await undone(journal, restoring)
+    assert await journal.taken_back(run) == {undo.name: 1}
 
 
 # ---- corrected rows ----------------------------------------------------------------------------------------------

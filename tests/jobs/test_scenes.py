@@ -604,7 +604,7 @@ operations since the plan that may be their own, or are none
       which it is
   read None: sent 5.00; since the plan the billing has no operation of that sum
   read 5.00
-  read 5.00: sent 5.00; since the plan the billing has operation 80007 of 5.00, 2026-02-03 (type 2), operation 80008
+  read 10.00: sent 5.00; since the plan the billing has operation 80007 of 5.00, 2026-02-03 (type 2), operation 80008
       of 5.00, 2026-02-03 (type 2)
 operations of any type, of rows that wait
   pending

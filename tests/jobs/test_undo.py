@@ -31,6 +31,7 @@ from engine.errors import InputRefused
 from engine.job import Job
 from engine.pipeline.intake import Intake, Repeat, Since
 from engine.pipeline.progress import Progress
+from engine.pipeline.verifier import verify
 from jobs import sums as tallies
 from jobs.access.gateway import Gateway
 from jobs.access.payload import BALANCE, Payload, encode_payload, payload_of
@@ -51,9 +52,9 @@ from lab.mock.server import running
 from tests.checkpoints.samples import frozen_run
 from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import Execute
-from tests.jobs.importing import carried_out
+from tests.jobs.importing import carried_out, sent_to_the_end
 from tests.jobs.making import job_of, rows_of
-from tests.jobs.whole_database import Tables, changes, whole
+from tests.jobs.whole_database import Tables, changes, new_rows, whole
 
 TARGET = "http://billing"
 
@@ -189,6 +190,61 @@ async def test_a_restored_service_is_known_as_the_row_of_its_load(
     assert connected(database) == before
     await load()
     assert connected(database) == after
+
+
+@pytest.mark.parametrize(
+    ("job", "given", "rows"),
+    [
+        ("connect-service", {"usluga": "240", "manager": "33"}, "abonent_id\n9001\n9002\n"),
+        ("attribute", {"attribute": "7"}, "abonent_id;value\n9001;x\n9002;y\n"),
+    ],
+)
+async def test_what_an_undo_of_an_undo_has_made_anew_is_in_effect(
+    gateway: Gateway, database: Database, journal: Journal, job: str, given: dict[str, str], rows: str
+) -> None:
+    """It has new ids, by which the load does not know it: nothing of it seemed to be in effect."""
+    before = whole(database)
+    runs = [await done(gateway, journal, job, rows_of(rows), given)]
+    read = build(BUILT_IN.named(job), gateway, runs[0].parameters, Input())
+    for _ in range(2):
+        last = await undone(gateway, journal, await undone(gateway, journal, runs[-1]))
+        assert await counts(journal, last) == {"accepted": 2, "refused": 0}
+        figures = await verify(runs[0], read, journal, lambda *_: None)
+        assert (figures.as_wanted, figures.different) == (2, 0)
+        for run in runs:
+            back = await undone(gateway, journal, run)
+            assert await counts(journal, back) == {"refused": 2}
+            ((_, refusal), _) = await journal.refusals(back)
+            advice = f"Take that back first: `carbon-migrate undo {last.name}`"
+            assert refusal.reason == f"left alone: run {last.name} has restored it. {advice}"
+        runs.append(last)
+    assert await counts(journal, await undone(gateway, journal, runs[-1])) == {"accepted": 2, "refused": 0}
+    left = [
+        row
+        for table in ("USERS_USLUGA", "ATTRIBUTE_VALUES")
+        for row in new_rows(changes(before, whole(database)), table)
+    ]
+    assert [row for row in left if not row.get("DELETED")] == []
+
+
+async def test_an_attribute_that_a_proxy_has_doubled_is_left_alone_with_both_ids(
+    gateway: Gateway, journal: Journal, execute: Execute
+) -> None:
+    """Nothing but its fields tells it: the second one stayed behind an undo that ended well."""
+    rows = rows_of("abonent_id;value\n9001;x\n9002;y\n")
+    run = await done(gateway, journal, "attribute", rows, {"attribute": "7"})
+    first, _ = await journal.items(run, {State.ACCEPTED})
+    execute.put("attribute_values", id=77777, abonent_id=9001, attribute_id=7, attribute_value="x")
+    back = await undone(gateway, journal, run)
+    assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}
+    (left,) = await reasons(journal, back)
+    assert left == (
+        f"left alone, for it is in the billing 2 times: attribute value {first.answer} with attribute_value x, "
+        "attribute value 77777 with attribute_value x. Take back there, by their ids, all but "
+        f"{first.answer}; then type the command again"
+    )
+    execute("delete from attribute_values where id = 77777")
+    assert await counts(journal, await undone(gateway, journal, run)) == {"accepted": 1, "refused": 0}
 
 
 @pytest.mark.parametrize(
@@ -393,6 +449,64 @@ async def test_a_row_that_a_later_one_has_replaced_is_left_alone_and_says_so(
         back = await undone(gateway, journal, run, way="opposite")
         (left,) = await reasons(journal, back)
         assert left == "row 2 of the same run has replaced it: taking that one back brings back what was before both"
+
+
+@pytest.mark.parametrize("way", ["opposite", "storno", "list"])
+async def test_a_payment_that_an_opening_balance_has_replaced_is_left_alone(
+    gateway: Gateway, database: Database, journal: Journal, way: str
+) -> None:
+    """Its sum is in the balance no more: taken back, it would be missing from another one."""
+    paid = await done(gateway, journal, "payment", rows_of("abonent_id;amount\n9001;50\n9002;7\n"))
+    rows = rows_of("abonent_id;amount\n9001;3\n")
+    loaded = await done(gateway, journal, "balances", rows, enter=Repeat.AGAIN)
+    after = whole(database)
+    back = await undone(gateway, journal, paid, way=way)
+    left = next(one for one in await reasons(journal, back) if one and one.startswith("replaced since"))
+    assert re.match(
+        r"replaced since: operation \d+ of 3.00, \S+ of type 8 has set the balance of its account, and this sum is "
+        rf"out of it. To take back both, begin there: `carbon-migrate undo {loaded.name} --set way=opposite`. If ",
+        left,
+    )
+    assert (await counts(journal, back))["skipped"] == (2 if way == "list" else 1)
+    assert 9001 not in changes(after, whole(database)).get("ADMIN_ACCOUNTS", {})
+    if way == "opposite" and gateway.database is not None:
+        await undone(gateway, journal, loaded, way=way)
+        assert await counts(journal, await undone(gateway, journal, paid, way=way)) == {"accepted": 1, "refused": 0}
+
+
+async def test_a_payment_under_a_difference_is_taken_back(both: Gateway, journal: Journal) -> None:
+    first = await done(both, journal, "balances", rows_of("abonent_id;amount\n9001;5\n"))
+    paid = await done(both, journal, "payment", rows_of("abonent_id;amount\n9001;50\n"))
+    job = job_of(both, "balances", rows_of("abonent_id;amount\n9001;6\n"))
+    new = NewRun(job.name, {}, TARGET, "", job.source.digest, policy={"settle": "0"})
+    delta = await journal.create_run(new)
+    await Intake(delta, job, journal, Progress(), since=Since(runs=frozenset({first.name}))).freeze_all()
+    await journal.approve(delta)
+    assert await counts(journal, await sent_to_the_end(job, journal, delta.name)) == {"accepted": 1, "refused": 0}
+    assert await counts(journal, await undone(both, journal, paid, way="opposite")) == {"accepted": 1, "refused": 0}
+
+
+async def test_a_payment_that_is_replaced_after_the_list_of_its_undo_is_not_taken_back(
+    both: Gateway, journal: Journal, execute: Execute
+) -> None:
+    paid = await done(both, journal, "payment", rows_of("abonent_id;amount\n9001;50\n"))
+    parameters = {RUN: paid.name, "way": "opposite"}
+
+    def set_anew() -> None:
+        execute.put(
+            "finance_operations",
+            op_id=10**6,
+            abonent_id=9001,
+            op_type=8,
+            op_summa=3 * SCALE,
+            storno=0,
+            op_date="2026-01-01",
+        )
+
+    back = await carried_out(await build_undo(both, journal, parameters, BUILT_IN), journal, set_anew, parameters)
+    (item,) = await journal.items(back, {State.REJECTED})
+    assert "replaced since: operation 1000000 of 3.00" in (item.message or "")
+    assert "begin there: by hand" in (item.message or "")
 
 
 # ---- the balances of accounts and the tally of an import, beside what the rows of a run say ------------------------
