@@ -282,7 +282,7 @@ class ForeignEntries:
     ) -> Iterator[tuple[str, str]]:
         """Why entries of a row are not as the journal has them, and what to do."""
         once_more = said("What is taken back is not taken back once more")
-        on_top = once_more if self._job.takes_back else _again(replaces=False)
+        on_top = once_more if self._job.takes_back else self._again_with(item)
         by_another = said(
             "Work with that journal; or, where the row is to be in the billing all the same, load the refused rows "
             "alone with {again}",
@@ -350,16 +350,21 @@ class ForeignEntries:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
         return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
 
+    def _again_with(self, item: NewItem | Item) -> str:
+        """How the row goes in all the same: on top of what is there, or in its place."""
+        replaces = self._job.replaces
+        return _again(replaces=replaces is not None and replaces(item.payload))
+
     def _is_done_elsewhere(self, reasons: Sequence[tuple[str, str]]) -> bool:
         """Whether an undo has nothing to do for an item, as another journal has taken back the same."""
         return self._job.takes_back and bool(reasons) and kind_of(reasons[-1][0]) == REVERSED_ELSEWHERE
 
     def _by_another_job(self, item: NewItem | Item, entries: Entries, known: Known) -> Iterator[tuple[str, str]]:
         """What runs of other jobs have entered of the row, and what to do: an equal entry, or the one that counts."""
-        effect, replaces = self._job.effect, self._job.replaces
+        effect = self._job.effect
         if not effect.shows_entered(item.payload) or (isinstance(item, NewItem) and item.is_difference):
             return
-        advice = _again(replaces=bool(replaces and replaces(item.payload)))
+        advice = self._again_with(item)
         standing = [
             (one, by)
             for one in sorted((*entries.marked, *entries.replaced), key=lambda one: int(one.entry_id))
