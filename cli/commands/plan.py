@@ -173,9 +173,8 @@ async def plan(
             why = counted(
                 "Behind the earlier steps of this file {n} row[s] [is|are] refused: [it sets|they set] a balance "
                 "over money that those enter. Let this step come first; or, where its sums have that money already, "
-                "write {key} into it",
+                "write again = true into it",
                 over,
-                key=preview.AGAIN_IN_STEP,
             )
             screen.result(render(why, "bold yellow"), good=False)
         for caution in job.cautions:
@@ -210,10 +209,7 @@ async def _set_over(run: Run, job: Job, journal: Journal, moving: list[Run]) -> 
 
 
 async def plan_file(name: str, out: OutputFile | None, told: Invocation) -> Exit:
-    """Show what each step of a new round would do.
-
-    Each step is planned as if the earlier ones had done nothing, but for balances set over what those enter.
-    """
+    """Show what each step of a new round would do; of the earlier ones it knows only which balances they move."""
     screen = told.screen
     if out is not None and is_table(out):
         raise CommandRefused(

@@ -382,10 +382,9 @@ def why_refused(plan: PreviewFacts) -> Said:
         return in_lines([why, _delta_again(plan, plan.delta, gone)]) if gone else why
     if number := plan.run.parameters.get(f"{PLACE}step"):
         again = said(
-            "What each reason names {flag} for goes in by the step's own rows, mended as it says: write {key} into "
-            "step {number}, which enters all of its rows, and take it out again afterwards.",
+            "What each reason names {flag} for goes in by the step's own rows, mended as it says: write again = true "
+            "into step {number}, which enters all of its rows, and take it out again afterwards.",
             flag=setting("again"),
-            key=AGAIN_IN_STEP,
             number=number,
         )
         return in_lines([why, again])
@@ -442,10 +441,6 @@ def _not_taken_back(undo: PreviewFacts, refused: Said) -> Said:
         opposite = undo_again(undo.run, WAY, OPPOSITE)
         lines.append(said("To enter the opposite sums:\n{command}", command=opposite))
     return in_lines([*lines, said("The refused rows as a file:\n{command}", command=bad_export(undo.run))])
-
-
-AGAIN_IN_STEP: Final = "again = true"
-"""What a step of a job file says in place of the flag."""
 
 
 def is_kept(plan: Run) -> bool:

@@ -352,8 +352,10 @@ class ForeignEntries:
 
     def _again_with(self, item: NewItem | Item) -> str:
         """How the row goes in all the same: on top of what is there, or in its place."""
-        replaces = self._job.replaces
-        return _again(replaces=replaces is not None and replaces(item.payload))
+        flag, replaces = setting("again"), self._job.replaces
+        if replaces is not None and replaces(item.payload):
+            return said("If it is meant to replace it, run with {flag}", flag=flag)
+        return said("If it is meant to be entered on top, run with {flag}", flag=flag)
 
     def _is_done_elsewhere(self, reasons: Sequence[tuple[str, str]]) -> bool:
         """Whether an undo has nothing to do for an item, as another journal has taken back the same."""
@@ -396,7 +398,7 @@ class ForeignEntries:
         standing: Sequence[StandingItem],
     ) -> Iterator[tuple[str, str]]:
         """Which balance of its account the row would replace, and what to do."""
-        again = _again(replaces=True)
+        again = self._again_with(item)
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number, item.key))):
                 yield _would_replace(why), again
@@ -584,12 +586,6 @@ def _gone(twin: EarlierEntry, *, of_delta: bool) -> str:
 
 def _would_replace(why: str) -> Said:
     return reason("this row would replace the opening balance of its account: {why}", INSTEAD, why=why)
-
-
-def _again(*, replaces: bool) -> str:
-    if replaces:
-        return said("If it is meant to replace it, run with {flag}", flag=setting("again"))
-    return said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
 
 
 def _outstanding(item: NewItem, rival: StandingItem) -> Refusal:
