@@ -71,7 +71,7 @@ from jobs.runs import RunRefused, refuse_half_undone
 from jobs.spec.spec import CREATE, DELETE, SET, JobSpec
 from jobs.sums import sums_of
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange, row_changes
-from texts.said import PROGRAM, Quantity, Said, command_line, said, text_of
+from texts.said import PROGRAM, Quantity, Said, command_line, counted, said, text_of
 
 SHOWN: Final = 3
 """Requests that are shown in full."""
@@ -120,12 +120,13 @@ async def _plan(  # noqa: PLR0913 - each is a flag or a group of them
 
 
 async def plan(
-    order: Order, out: OutputFile | None, told: Invocation, *, step: str = ""
+    order: Order, out: OutputFile | None, told: Invocation, *, step: str = "", moving: list[Run] | None = None
 ) -> tuple[Exit, Mapping[str, object]]:
     """Show what `run` would do with this order; with `out`, save the rows there: in a folder, or as a table.
 
-    `step` is the order's step of a job file. The plan is kept under its name until the next plan of the same input:
-    `run --plan` sends it.
+    `step` is the order's step of a job file, and `moving` are the plans of the steps before it that move balances, to
+    which it is added where it does so. The plan is kept under its name until the next plan of the same input: `run
+    --plan` sends it.
 
     Returns the exit code and the object of `--json`. The exit code is 1 where `run` would send nothing: rows are
     refused or duplicates, or several rows set the balance of one account and no rule for them was given.
@@ -161,13 +162,22 @@ async def plan(
             question = await settle(run, journal, profile, order.shared_accounts, earlier)
             made = await plan_of(run, job, journal, earlier, question.rows)
             facts = await plan_facts(made, job, billing.gateway, journal, settings.catalogue.known(run))
-        bad = bool(facts.plan.bad or question.accounts)
+        over = 0 if moving is None or again else await _set_over(run, job, journal, moving)
+        bad = bool(facts.plan.bad or question.accounts or over)
         code = Exit.REJECTED if bad else Exit.DONE
         saving = " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
         screen.result(plan_screen(facts, billing.target, earlier.name, saving))
         if question.accounts:
             screen.result(preview.shared_accounts(question), good=False)
             screen.result(render(in_sentences(question, profile), "bold yellow"), good=False)
+        if over:
+            why = counted(
+                "Behind the earlier steps of this file {n} row[s] [is|are] refused: [it sets|they set] a balance "
+                "over money that those enter. Let this step come first; or, where its sums have that money already, "
+                "write again = true into it",
+                over,
+            )
+            screen.result(render(why, "bold yellow"), good=False)
         for caution in job.cautions:
             screen.result(labelled(said("caution:"), caution, "yellow"))
         await caution_unended(job, screen)
@@ -186,8 +196,21 @@ async def plan(
         return code, {**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts}
 
 
+async def _set_over(run: Run, job: Job, journal: Journal, moving: list[Run]) -> int:
+    """The rows of a plan that set a balance over what those `moving` it enter; the plan becomes one of them."""
+    rows, moves = 0, job.effect.adds_up
+    async for page in journal.each_page(run, {State.PENDING}):
+        set_by = Counter(item.lane for item in page if job.replaces and job.replaces(item.payload))
+        moves = moves and not set_by
+        lanes = {lane for one in moving if set_by for lane in await journal.first_in_lanes(one, set_by.keys())}
+        rows += sum(set_by[lane] for lane in lanes)
+    if moves:
+        moving.append(run)
+    return rows
+
+
 async def plan_file(name: str, out: OutputFile | None, told: Invocation) -> Exit:
-    """Show what each step of a new round would do; each step is planned as if the earlier ones had done nothing."""
+    """Show what each step of a new round would do; of the earlier ones it knows only which balances they move."""
     screen = told.screen
     if out is not None and is_table(out):
         raise CommandRefused(
@@ -199,6 +222,7 @@ async def plan_file(name: str, out: OutputFile | None, told: Invocation) -> Exit
     worst = Exit.DONE
     steps: list[Mapping[str, object]] = []
     makers: dict[Path, JobFileStep] = {}
+    moving: list[Run] = []
     for step in file.steps:
         step_of = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
         screen.result("")
@@ -210,7 +234,7 @@ async def plan_file(name: str, out: OutputFile | None, told: Invocation) -> Exit
         else:
             folder = replace(out, path=out.path / f"step-{step.number}") if out else None
             place = said("step {number} of {file}", number=step.number, file=file.path)
-            code, planned = await plan(step.order, folder, told, step=place)
+            code, planned = await plan(step.order, folder, told, step=place, moving=moving)
             worst = max(worst, code)
             steps.append({"step": step.number, **planned})
         makers |= dict.fromkeys(files_made(step), step)

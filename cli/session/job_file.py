@@ -25,7 +25,7 @@ from rich.text import Text
 from billing.errors import StatementRefused
 from checkpoints.journal import Journal
 from checkpoints.own_files import read_regular
-from checkpoints.records import Run, Stage
+from checkpoints.records import Run, Stage, Totals
 from cli.session.control_client import serve_control
 from cli.session.events import Events, FileEnded, LiveRun, RunEnded, RunReaders
 from cli.session.journal import locked, require_unlocked
@@ -35,7 +35,7 @@ from cli.session.run_view import StepMark, mark_of
 from cli.session.session import Invocation, Session, open_session
 from cli.settings.flags import CallFlags, Consent, Flags, ImportFlags, OrderFlags, Pacing, RowFlags, with_file
 from cli.settings.places import FoundFile, in_full, read_toml
-from cli.show.closing import Closing, StepOutcome, run_again, steps_of_file
+from cli.show.closing import Closing, StepOutcome, lacks_only_what_is_in, run_again, steps_of_file
 from cli.show.progress import show_sending
 from cli.terminal.exits import AWAY, CommandRefused, Exit, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render, steps_list
@@ -513,8 +513,10 @@ class Round:
     strays: tuple[Run, ...] = ()
 
 
-def passes(step: JobFileStep, outcome: Exit) -> bool:
-    return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)
+def passes(step: JobFileStep, outcome: Exit, totals: Totals) -> bool:
+    """Whether the next step may begin."""
+    goes_on = step.go_on or lacks_only_what_is_in(step.order.kind.name, totals)
+    return outcome is Exit.DONE or (goes_on and outcome is Exit.REJECTED)
 
 
 async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) -> Round:
@@ -555,7 +557,7 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
         if not is_open:
             # Where the file is paused after this run it waits there first, whatever begins next.
             totals = await journal.totals(run)
-            waits = run.paused_at is not None and passes(step, exit_of(totals, lacks=totals.lacks))
+            waits = run.paused_at is not None and passes(step, exit_of(totals, lacks=totals.lacks), totals)
             counts = not why or waits
         decisions += [StepDecision(step, run, is_open=is_open)] * counts
         decisions += [StepDecision(step, run, why)] * bool(why)
@@ -789,7 +791,7 @@ class _FileRun:
                 mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
                 closing = await self._work_on(decision, mark, piped.get(step.number), session)
                 self.done.append(_outcome(decision, closing))
-                if not passes(step, closing.exit):
+                if not passes(step, closing.exit, closing.totals):
                     self._show_end(step, closing)
                     return closing
                 if decision is not now.decisions[-1] and closing.run is not None:

@@ -174,16 +174,22 @@ def is_at(run: Run, address: str) -> bool:
 
 
 def of_another(run: Run, settings: Settings) -> CommandRefused:
-    address = api_of(run)
-    other = settings.profile_at(address)
     return CommandRefused(
-        "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on with it",
+        "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flags} to reach its "
+        "billing",
         run=run.name,
-        target=printable(address),
+        target=printable(api_of(run)),
         other=printable(settings.target),
         origin=settings.api_url.origin,
-        flag=setting("profile", other) if other else setting("api-url", printable(address)),
+        flags=leading_to(run, settings),
     )
+
+
+def leading_to(run: Run, settings: Settings) -> str:
+    """The flags that lead to the billing of a run: a profile of the settings, or its addresses."""
+    if profile := settings.profile_at(api_of(run)):
+        return setting("profile", profile)
+    return " ".join(setting(name, str(address)) for name, address in addresses_of(run).items())
 
 
 # ---- the lock of a billing on this machine ------------------------------------------------------------------------

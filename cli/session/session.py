@@ -37,12 +37,12 @@ from checkpoints.states import states_where
 from cli.session.events import RunReader
 from cli.session.journal import (
     addresses_of,
-    api_of,
     check_address,
     check_identity,
     check_target,
     is_at,
     journal_place,
+    leading_to,
     of_another,
     open_noted,
     stored_policy,
@@ -73,7 +73,7 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.toml_places import KeyRefused, as_kind
 from jobs.spec.words import UNDO
 from jobs.undo import build_undo, effect_of_run
-from texts.said import PROGRAM, Given, Said, advise_runs, command_line, reason_of, said, setting
+from texts.said import PROGRAM, Given, Said, advise_runs, command_line, reason_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -286,10 +286,10 @@ async def open_session(
         if await session.shows(runs) is False and of is not None and not is_at(of, settings.target):
             raise CommandRefused(
                 "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
-                "what the run has entered. Give {flag} to go on with the run",
+                "what the run has entered. Give {flags} to reach its billing",
                 settings=printable(settings.target),
                 run=of.name,
-                flag=setting("api-url", printable(api_of(of))),
+                flags=leading_to(of, settings),
             )
         if of is not None:
             # What this command was given has led to the runs of this billing, whatever they were begun with.

@@ -338,13 +338,16 @@ def _outcome(step: StepOutcome) -> Text:
     if (closing := step.closing) is None:
         return render(said("not begun"), "dim")
     style, missing = "yellow", closing.not_entered
+    done = said("done before") if step.done_before else said("done")
     match closing.exit:
         case Exit.DONE:
-            style, outcome = "green", said("done before") if step.done_before else said("done")
-        case Exit.REJECTED if step.done_before:
-            outcome = counted("done before; {n} row[s] [was|were] not entered", missing)
+            style, outcome = "green", done
+        case Exit.REJECTED if lacks_only_what_is_in(step.job, closing.totals):
+            outcome = counted(
+                "{done}; {n} row[s] [was|were] left out, as [it is|they are] in already", missing, done=done
+            )
         case Exit.REJECTED:
-            outcome = counted("done; {n} row[s] [was|were] not entered", missing)
+            outcome = counted("{done}; {n} row[s] [was|were] not entered", missing, done=done)
         case Exit.UNDECIDED:
             outcome = said("rows are left to be decided on")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
@@ -355,6 +358,12 @@ def _outcome(step: StepOutcome) -> Text:
             outcome = said("not begun: {why}", why=closing.error) if closing.error else said("not begun: refused")
     shown = render(outcome, style, _SHORT)
     return shown.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else shown
+
+
+def lacks_only_what_is_in(job: str, totals: Totals) -> bool:
+    """Whether all that a run has left out is money that an earlier run has entered: no fault that could be mended."""
+    # An import leaves out opening balances that differ.
+    return job != IMPORT and totals.entered_before > 0 and not (totals.count(State.REJECTED) or totals.refused)
 
 
 # ---- the end of a run, and why rows are where they are ------------------------------------------------------------

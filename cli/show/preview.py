@@ -39,7 +39,7 @@ from jobs.imports.subscriber import Step
 from jobs.rows.input import REPEAT, is_input
 from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
-from jobs.spec.words import OPPOSITE, SINCE, STORNO, UNDO, WAY, source_of
+from jobs.spec.words import OPPOSITE, PLACE, SINCE, STORNO, UNDO, WAY, source_of
 from jobs.value_changes import BalanceSums
 from texts.said import Quantity, Said, command_line, counted, enumerated, in_lines, kind_of, said, setting, some_of
 
@@ -380,6 +380,14 @@ def why_refused(plan: PreviewFacts) -> Said:
     if plan.delta is not None:
         gone = [one for one in plan.on_request if NOT_SHOWN in kind_of(one)]
         return in_lines([why, _delta_again(plan, plan.delta, gone)]) if gone else why
+    if number := plan.run.parameters.get(f"{PLACE}step"):
+        again = said(
+            "What each reason names {flag} for goes in by the step's own rows, mended as it says: write again = true "
+            "into step {number}, which enters all of its rows, and take it out again afterwards.",
+            flag=setting("again"),
+            number=number,
+        )
+        return in_lines([why, again])
     words, rows = sys.argv[1:], file_of(plan.run, BAD)
     typed = [rows if Path(word).name == Path(plan.run.source).name else word for word in words]
     # Where no file was typed, there is none to be typed again.

@@ -269,7 +269,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
             help="Calls a second at most, or none.",
         ),
         "hours": Setting(
-            lambda policy, text: replace(policy, hours=None if text == ALWAYS else hours_of(text)),
+            lambda policy, text: replace(policy, hours=None if text in {ALWAYS, NONE} else hours_of(text)),
             lambda policy: ALWAYS if policy.hours is None else str(policy.hours),
             lambda policy: (
                 said("at all hours")

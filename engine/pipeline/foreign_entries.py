@@ -284,7 +284,7 @@ class ForeignEntries:
     ) -> Iterator[tuple[str, str]]:
         """Why entries of a row are not as the journal has them, and what to do."""
         once_more = said("What is taken back is not taken back once more")
-        on_top = once_more if self._job.takes_back else _again(replaces=False)
+        on_top = once_more if self._job.takes_back else self._again_with(item)
         by_another = said(
             "Work with that journal; or, where the row is to be in the billing all the same, load the refused rows "
             "alone with {again}",
@@ -352,16 +352,23 @@ class ForeignEntries:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
         return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
 
+    def _again_with(self, item: NewItem | Item) -> str:
+        """How the row goes in all the same: on top of what is there, or in its place."""
+        flag, replaces = setting("again"), self._job.replaces
+        if replaces is not None and replaces(item.payload):
+            return said("If it is meant to replace it, run with {flag}", flag=flag)
+        return said("If it is meant to be entered on top, run with {flag}", flag=flag)
+
     def _is_done_elsewhere(self, reasons: Sequence[tuple[str, str]]) -> bool:
         """Whether an undo has nothing to do for an item, as another journal has taken back the same."""
         return self._job.takes_back and bool(reasons) and kind_of(reasons[-1][0]) == REVERSED_ELSEWHERE
 
     def _by_another_job(self, item: NewItem | Item, entries: Entries, known: Known) -> Iterator[tuple[str, str]]:
         """What runs of other jobs have entered of the row, and what to do: an equal entry, or the one that counts."""
-        effect, replaces = self._job.effect, self._job.replaces
+        effect = self._job.effect
         if not effect.shows_entered(item.payload) or (isinstance(item, NewItem) and item.is_difference):
             return
-        advice = _again(replaces=bool(replaces and replaces(item.payload)))
+        advice = self._again_with(item)
         standing = [
             (one, by)
             for one in sorted((*entries.marked, *entries.replaced), key=lambda one: int(one.entry_id))
@@ -393,7 +400,7 @@ class ForeignEntries:
         standing: Sequence[StandingItem],
     ) -> Iterator[tuple[str, str]]:
         """Which balance of its account the row would replace, and what to do."""
-        again = _again(replaces=True)
+        again = self._again_with(item)
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number, item.key))):
                 yield _would_replace(why), again
@@ -594,12 +601,6 @@ def _gone(twin: EarlierEntry, *, of_delta: bool) -> str:
 
 def _would_replace(why: str) -> Said:
     return reason("this row would replace the opening balance of its account: {why}", INSTEAD, why=why)
-
-
-def _again(*, replaces: bool) -> str:
-    if replaces:
-        return said("If it is meant to replace it, run with {flag}", flag=setting("again"))
-    return said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
 
 
 def _outstanding(item: NewItem, rival: StandingItem) -> Refusal:

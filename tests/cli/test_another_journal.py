@@ -57,7 +57,7 @@ async def test_what_another_journal_has_entered_is_refused_with_its_run(asked: P
     """By another journal, by one that was lost, and by a file of 0 bytes in its place."""
     path = asked.balances(5).path
     run = (await asked.run("balances", path))["run"]
-    says = [f"entered from another journal: run {run}", "--again"]
+    says = [f"entered from another journal: run {run}", "If it is meant to replace it, run with --again"]
     planned = await asked.cli.told("plan", "balances", path, *ELSEWHERE, ends=1)
     assert all(words in planned for words in says)
     await asked.cli.refused("run", "balances", path, "--yes", *ELSEWHERE, says=says)

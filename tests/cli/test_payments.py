@@ -181,6 +181,7 @@ async def test_an_equal_entry_is_refused_under_yes_and_asked_about_at_a_terminal
 
 BY = pytest.mark.parametrize("database", [(), ("--database", "")], ids=["the database", "the API"])
 OVER = "have moved its balance by"
+PAID, SET = ("payment", "p.csv"), ("balances", "b.csv")
 
 
 async def empty(place: Place, rows: int) -> list[int]:
@@ -242,6 +243,34 @@ async def test_what_is_advised_after_payments_into_a_stopped_load_of_balances_en
     assert "--again" in enter
     await answered(place, *enter, says=[("[y/N]", "y")])
     assert [place.balance(key) for key in (one, two)] == [200, 57]
+
+
+async def test_a_plan_of_a_job_file_says_what_an_earlier_step_of_it_will_have_refused(place: Place) -> None:
+    """The other order, other subscribers, and a step that says so are no question."""
+    one, two, three = await empty(place, 3)
+    place.rows("abonent_id;amount;document", f"{one};50;A", f"{two};30;B", name="p.csv")
+    place.rows("abonent_id;amount", f"{one};200", f"{two};40", f"{three};10", name="b.csv")
+    place.rows("abonent_id;amount", f"{three};10", name="others.csv")
+    paid, balances = (f'[[step]]\njob = "{job}"\nfile = "{name}"\n' for job, name in (PAID, SET))
+    says = "Behind the earlier steps of this file 2 rows are refused"
+    for text, exits in (
+        (paid + balances, [0, 1]),
+        (balances + paid, [0, 0]),
+        (paid + balances.replace("b.csv", "others.csv"), [0, 0]),
+        (paid + balances + "again = true\n", [0, 0]),
+    ):
+        place.write(text, "night.toml")
+        planned = await place.cli("plan", "night.toml", may_end_with=(exits[-1],))
+        assert (says in planned.told) is (1 in exits)
+        asked = await place.cli("plan", "night.toml", "--json", may_end_with=(exits[-1],))
+        assert [step["exit"] for step in json.loads(asked.out)["steps"]] == exits
+    # The step says itself what is typed for a run alone, and those before it are not repeated.
+    place.write(paid + balances, "night.toml")
+    refused = await place.cli("run", "night.toml", *AGREED, may_end_with=(3,))
+    assert "write again = true into step 2" in refused.told
+    place.write(paid + balances + "again = true\n", "night.toml")
+    assert (await place.run("night.toml", *SETTLED))["states"] == {"accepted": 3}
+    assert [place.balance(key) for key in (one, two, three)] == [200, 40, 10]
 
 
 @BY

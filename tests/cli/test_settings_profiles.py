@@ -1,11 +1,14 @@
 """Profiles of settings as an operator has them: what is asked in production, and where it is seen which one it is."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+from billing.database.dsn import Dsn
 from checkpoints.journal import open_journal
 from cli.commands.completion import commands
+from lab.mock.server import running
 from tests.cli.conftest import Place
 from tests.cli.page.test_following import page_of
 from tests.cli.terminal.terminals import answered
@@ -47,7 +50,7 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     other = ("--profile", "test", "--journal", "copy.journal")
     strayed = await place.cli("resume", run, *other, "--yes", may_end_with=[2])
     assert f"run {run} works on {place.billing.url}, and the settings name http://127.0.0.1:9" in strayed.words
-    assert "Give --profile production to go on with it" in strayed.words
+    assert "Give --profile production to reach its billing" in strayed.words
     assert (await place.found()).rows == entered
     # A run that was approved asks for nothing more.
     await place.cli("resume", run, *production, "--limit-money", "none")
@@ -65,6 +68,26 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     states = [await place.cli.closing("status", one.name, *production) for one in await place.runs()]
     # Those of a no are given up.
     assert [one["states"] for one in states] == [{"accepted": 6}, {}, {}, {"accepted": 6}]
+
+
+async def test_who_looks_at_a_run_by_the_profile_of_a_copy_is_told_that_of_its_billing(place: Place) -> None:
+    """Where no profile has it both addresses are named: the API alone would go with the database of the copy."""
+    copy = Path(shutil.copy(place.file, place.file.with_name("copy.fdb")))
+    of_both = ("--journal", "both.journal")
+    words = ("balances", place.balances(2).path, "--profile", "production", *of_both)
+    run = (await place.run(*words))["run"]
+    settings = place.cli.folder / "carbon-migrate.toml"
+    async with running(Dsn(str(copy))) as billing:
+        to_copy = f'[profile.copy]\napi = {{ url = "{billing.url}" }}\ndatabase = {{ address = "{copy}" }}\n'
+        known = settings.read_text(encoding="utf-8") + to_copy
+        for text, flags in (
+            (known, "--profile production"),
+            (to_copy, f"--api-url {place.billing.url} --database {place.file}"),
+        ):
+            settings.write_text(text, encoding="utf-8")
+            says = [f"leads to a copy of the billing of run {run}", f"Give {flags} to reach its billing"]
+            for command in ("verify", "undo"):
+                await place.cli.refused(command, run, "--profile", "copy", *of_both, says=says)
 
 
 async def test_a_page_of_all_billings_advises_the_profile_of_each_run(place: Place) -> None:

@@ -275,3 +275,22 @@ async def test_a_step_that_was_stopped_goes_on_by_its_file_and_no_command_stands
     name = await place.stopped("night.toml", "--limit-money", "none")
     shown = await place.cli.told("status", name)
     assert ("night.toml" in shown, "carbon-migrate resume" in shown) == (True, False)
+
+
+async def test_payments_that_are_in_already_keep_no_next_step_from_beginning(place: Place) -> None:
+    """The exit code is that of the step alone, which says that money of its file was left out."""
+    keys = people(place)
+    place.rows("abonent_id;amount;document", *(f"{key};5;D-{key}" for key in keys), name="payments.csv")
+    place.write('[[step]]\njob = "payment"\nfile = "payments.csv"\n' + THRESHOLDS, "night.toml")
+    await place.run("night.toml", *QUICK)
+    again = await place.cli("run", "night.toml", *QUICK, "--json", may_end_with=(1,))
+    payments, thresholds = again.closing["steps"]
+    assert (payments["exit"], payments["states"]) == (1, {"skipped": 3})
+    assert (thresholds["exit"], thresholds["states"]) == (0, {"skipped": 3})
+    assert "Put right what is wrong" not in again.words
+    assert "3 rows were left out, as they are in already" in again.words
+    # A fault beside them is one.
+    place.rows("abonent_id;amount;document", f"{keys[0]};5;D-{keys[0]}", "none;5;D-0", name="payments.csv")
+    faulty = await place.cli("run", "night.toml", *QUICK, "--skip-bad", "--json", may_end_with=(1,))
+    assert [step["exit"] for step in faulty.closing["steps"]] == [1, None]
+    assert "Put right what is wrong" in faulty.words

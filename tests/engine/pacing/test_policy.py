@@ -61,6 +61,7 @@ OTHER = Policy(
         ("max-in-flight", "32", "at most 32 parallel calls, while in-flight is auto", Policy(max_in_flight=32)),
         ("hours", "01:00-06:00", "from 01:00 to 06:00", Policy(hours=hours_of("01:00-06:00"))),
         ("hours", "always", "at all hours", Policy()),
+        ("hours", "none", "at all hours", Policy()),
         ("max-stack", "5000", "held above 5000 entries in a stack", Policy(max_stack=5000)),
         ("max-stack", "never", "never held for the stacks", Policy(max_stack=0)),
         (
