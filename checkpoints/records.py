@@ -597,11 +597,12 @@ class Totals:
 
     @property
     def frozen(self) -> int:
-        return sum(self.counts.values())
+        """The number of items; a corrected row counts once, as the one that has replaced it."""
+        return sum(self.counts.values()) - self.count(State.REPLACED)
 
     @property
     def amount(self) -> Decimal:
-        return sum(self.amounts.values(), Decimal(0))
+        return sum(self.amounts.values(), Decimal(0)) - self.amount_of(State.REPLACED)
 
     def count(self, *states: State) -> int:
         return sum(self.counts.get(state, 0) for state in states)

@@ -241,7 +241,7 @@ class RunView(RunSummary):
     @property
     def rows(self) -> int:
         """Rows that need a call or needed one; a corrected one counts once, and what is never sent is none."""
-        return self.totals.frozen - self.totals.count(State.REPLACED, State.SKIPPED) - self.totals.unsent
+        return self.totals.frozen - self.totals.count(State.SKIPPED) - self.totals.unsent
 
     @property
     def done(self) -> int:

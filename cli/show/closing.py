@@ -175,6 +175,8 @@ def states_table(totals: Totals, since: str = "") -> Table:
     table = Table.grid("", Column(justify="right"), Column(justify="right"), padding=(0, 2, 0, 0))
     with_money = bool(since) or any(totals.amounts.values())
     for name, (state, number, amount) in outcomes_of(totals).items():
+        if state is State.REPLACED:
+            continue
         # The money of a merged row is part of the amount of the row that carries it.
         merged = totals.merged if state is State.SKIPPED else 0
         if number > merged:
@@ -188,10 +190,11 @@ def states_table(totals: Totals, since: str = "") -> Table:
         gap = money(totals.gap) if with_money else ""
         table.add_row(render(said("not as sent"), "yellow"), count(totals.different), gap)
     if len(totals.counts) != 1:
-        # A replaced row is counted as the row that replaced it.
-        frozen = totals.frozen - totals.count(State.REPLACED)
-        sums = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
-        table.add_row(render(said("all")), count(frozen), money(sums) if with_money else "", style="dim")
+        sums = money(totals.amount) if with_money else ""
+        table.add_row(render(said("all")), count(totals.frozen), sums, style="dim")
+    if replaced := totals.count(State.REPLACED):
+        counted_as = render(said("counted as their corrected rows"), "dim")
+        table.add_row(render(STATE_NAMES[State.REPLACED], "dim"), count(replaced), counted_as)
     if totals.refused:
         table.add_row(render(REFUSED, "red"), count(totals.refused), render(said("not part of the run"), "dim"))
     for flag, number in totals.left_out.items():

@@ -155,7 +155,8 @@ class Progress:
 
     @property
     def total(self) -> int:
-        return self.counts.total()
+        """The rows of the run; a corrected one counts once."""
+        return self.counts.total() - self.counts[State.REPLACED]
 
     @property
     def entered(self) -> Decimal:
@@ -169,7 +170,7 @@ class Progress:
     @property
     def done(self) -> int:
         """Items that need no further call."""
-        return sum(self.counts[state] for state in states_where(open=False))
+        return self.total - sum(self.counts[state] for state in states_where(open=True))
 
     @property
     def seconds(self) -> float:

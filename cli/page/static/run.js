@@ -9,7 +9,6 @@ const SIGNS = {
   different: "≠",
   undone: "↶",
   skipped: "–",
-  replaced: "↷",
   rejected: "✗",
   manual: "!",
   unconfirmed: "¿",
@@ -122,7 +121,7 @@ function part(id, figure, below, character = "") {
   renew(second, below, () => [below]);
 }
 
-function bar({ counts, refused, state_texts: names }, words) {
+function bar({ counts: { replaced, ...counts }, refused, state_texts: names }, words) {
   const texts = { ...names, different: words.text("not as sent"), undone: words.text("taken back since") };
   const known = Object.keys(SIGNS);
   const states = Object.entries(counts).filter(([, { rows }]) => rows > 0);
@@ -140,7 +139,8 @@ function bar({ counts, refused, state_texts: names }, words) {
   }
   for (const gone of parts.values()) gone.remove();
   const legend = states.map(([state, { rows }]) => [state, SIGNS[state] ?? "•", texts[state] ?? state, rows]);
-  // These never became rows of the run: they have no part in the bar.
+  // These have no part in the bar: a corrected row counts once, and what was refused never became a row of the run.
+  if (replaced) legend.push(["replaced", "↷", words.text("replaced by corrected rows"), replaced.rows]);
   if (refused) legend.push(["refused", "⊘", words.text("refused before sending"), refused]);
   renew(find("states"), [legend, words.language], () =>
     legend.map(([state, character, text, rows]) => {

@@ -362,6 +362,12 @@ async def test_the_money_so_far_is_that_of_rows_in_the_billing() -> None:
     assert progress.status().entered == Decimal("12.50")
 
 
+async def test_a_corrected_row_is_counted_once() -> None:
+    progress = Progress()
+    progress.take_up(Totals({State.ACCEPTED: 8, State.REPLACED: 2, State.SKIPPED: 1}), intake_ended=True)
+    assert line(progress.status()).plain.replace(JOINT, " ").startswith("8 of 8 rows (100 %)")
+
+
 async def test_rows_that_are_only_seen_are_counted_before_the_first_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SILENCE", "EVERY"):
         monkeypatch.setattr(streams, name, 0.01)
