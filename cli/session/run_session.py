@@ -35,6 +35,7 @@ from checkpoints.errors import ForbiddenTransition, JournalError, RunGivenUp, Ru
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
 from checkpoints.states import State, states_where
+from cli.session.comparison import FEW, MOST_SPANS, pace_of
 from cli.session.control_client import serve_control
 from cli.session.delta import all_the_same, in_billing, plan_of, refuse_last, unlike_last
 from cli.session.events import RunReaders
@@ -750,6 +751,7 @@ class RunSession:
         stopped = self._stop.reason if is_stopped else ""
         if run.stage is Stage.DISCARDED:
             stopped = said("{why}; nothing was sent, and the run is given up", why=stopped)
+        pace = pace_of(await self._journal.history.sent_by_time(run, MOST_SPANS)) if self._seconds > FEW else None
         closing = Closing(
             exit=code,
             run=run.name,
@@ -757,6 +759,7 @@ class RunSession:
             totals=totals,
             calls=progress.calls,
             seconds=self._seconds,
+            pace=pace and pace.average,
             held=progress.holds.seconds,
             stopped=error or stopped or None,
             error=error or finished.missing,

@@ -223,8 +223,9 @@ def outcome_table(run: Run, totals: Totals, imported: StepsFacts | None) -> Rend
 class Closing:
     """The closing of a command. `seconds` and `calls` are of this process alone.
 
-    `held` gives, by cause, the seconds in which nothing could be sent; two causes at one time both count. For a job
-    file they cover its last step and the waiting between its steps, and `steps` are all of its steps.
+    `pace` is that of the whole run, as `pace_of` has it, None where it has no meaning. `held` gives, by cause, the
+    seconds in which nothing could be sent; two causes at one time both count. For a job file they cover its last step
+    and the waiting between its steps, and `steps` are all of its steps.
     `run` is None when none was begun. `stopped` is why it stopped early, `stopped_by` what stopped it, and `again_in`
     the seconds after which that passes by itself, None where nobody knows; `error` is why it was refused or failed.
     `imported` is what became of the steps of an import. `unproven` rows were found without a mark and may be somebody
@@ -248,6 +249,7 @@ class Closing:
     again_in: float | None = None
     unproven: int = 0
     overwritten: "Overwritten | None" = None
+    pace: float | None = None
 
     @property
     def not_entered(self) -> int:

@@ -246,7 +246,7 @@ def limit_of(why: str) -> str:
 
 def _so_far(status: Status) -> list[Said]:
     speed, facts = rate(status.average), [said("{sum} entered", sum=status.entered)] if status.entered else []
-    steps, rows = said("{rate} steps/s on average", rate=speed), said("{rate}/s on average", rate=speed)
+    steps, rows = said("{rate} steps/s with waits", rate=speed), said("{rate}/s with waits", rate=speed)
     return facts + ([steps if status.has_steps else rows] if status.average else [])
 
 

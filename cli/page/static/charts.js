@@ -240,11 +240,12 @@ export class Past {
     const { points, marks, seconds, average, peak, worked, held, idle, repeated } = this.#past;
     const rate = (value) => words.text("{rate} rows a second", { rate: words.rate(value) });
     show(find("past-money"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
+    show(find("past-average").parentElement, average !== null);
     show(find("past-peak").parentElement, peak !== null);
     show(find("past-idle").parentElement, idle >= 1);
     show(find("past-repeated").parentElement, repeated > 0);
     fill({
-      "past-average": rate(average),
+      "past-average": average === null ? null : rate(average),
       "past-peak": peak === null ? null : words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
       "past-worked": words.duration(worked),
       "past-held": words.duration(held),
