@@ -139,7 +139,7 @@ class SentSpan:
 
 @dataclass(frozen=True, slots=True)
 class LookUps:
-    """Rows in doubt that were looked up: found in the billing, absent from it, or left to a person."""
+    """Rows in doubt that were looked up: found in the billing, absent and sent again, or left to a person."""
 
     found: int = 0
     absent: int = 0

@@ -31,7 +31,7 @@ from checkpoints.comparison import Rows
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
-from checkpoints.records import Command, Reason, Refusal, Run, Runner, SentSpan, Totals, Verification
+from checkpoints.records import Command, Reason, Run, Runner, SentSpan, Totals, Verification
 from checkpoints.states import State, states_where
 from cli.page.nameless import COMPARED, LISTED, PAST, SNAPSHOT, bare_command, blanked, only
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, lines_of
@@ -98,7 +98,7 @@ class Counted(NamedTuple):
 
     totals: Totals
     reasons: Sequence[tuple[State, Reason]]
-    first_refusal: Refusal | None
+    refusals: Sequence[Reason]
     verification: Verification | None
 
 
@@ -107,7 +107,7 @@ class Moment(RunView):
     """A run at one moment; `silent_for` is for how many seconds nobody has worked on it, None while somebody does."""
 
     reasons: Sequence[tuple[State, Reason]]
-    first_refusal: Refusal | None
+    refusals: Sequence[Reason]
     sample: PaceSample
     silent_for: float | None = None
     verifying: Verifying = NOTHING_YET
@@ -295,16 +295,17 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
         else:
             text, example = heading(told), said("{row}: {text}", row=where, text=told)
         yield {"text": text, "rows": reason.items, "example": language.render(example)}
-    if refusal := seen.first_refusal:
-        where, why = place(refusal.line, refusal.label), _text(refusal.reason, language, LONGEST)
-        shown = language.render(said("{row}: {text}", row=where, text=why))
-        yield {"text": language.render(REFUSED), "rows": seen.totals.refused, "example": shown}
+    for refused in seen.refusals:
+        where, why = place(refused.line, refused.label), _text(refused.example, language, LONGEST)
+        # Of a purged run nothing is left to be shown.
+        shown = language.render(said("{row}: {text}", row=where, text=why)) if why else ""
+        yield {"text": _text(_refused(refused), language, LONGEST), "rows": refused.items, "example": shown}
     found, absent = (sum(getattr(one.look_ups, name) for one in seen.runners) for name in ("found", "absent"))
     if found or absent:
         outcome = said(
             "found in the billing: {found}, not found: {absent}", found=Quantity(found), absent=Quantity(absent)
         )
-        text = language.render(said("without an answer, and looked up since"))
+        text = language.render(said("in doubt, and looked up since"))
         yield {"text": text, "rows": found + absent, "example": language.render(outcome)}
     kinds = {reason.kind for _, reason in seen.reasons}
     for text, rows in seen.live.errors.items() if seen.live else ():
@@ -318,10 +319,16 @@ def _errors_without_names(seen: Moment, language: Language) -> Iterator[Mapping[
     for state, reason in seen.reasons:
         own = heading(blanked(reason.example, numbers=False))
         rows[_text(own or name_of_outcome(state, reason.kind), language)] += reason.items
-    if seen.totals.refused:
-        rows[language.render(REFUSED)] = seen.totals.refused
+    for refused in seen.refusals:
+        rows[_text(_refused(refused), language, LONGEST)] += refused.items
     for text, number in rows.most_common():
         yield {"text": text, "rows": number, "example": ""}
+
+
+def _refused(reason: Reason) -> str:
+    """What rows that were refused for one reason are counted as: its sentence, without what is of a row."""
+    why = blanked(reason.example, numbers=False)
+    return said("refused: {why}", why=why) if why else REFUSED
 
 
 def _verification(seen: Moment, language: Language) -> Mapping[str, object] | None:
@@ -644,9 +651,8 @@ class Feed:
                 if totals.count(state)
                 for reason in await journal.reasons(run, state, size=MOST_REASONS)
             ]
-            refusals = await journal.refusals(run, size=1) if totals.refused else []
-            verification = await journal.history.last_verification(run)
-            return Counted(totals, reasons, refusals[0][1] if refusals else None, verification)
+            refusals = await journal.refusal_kinds(run, size=MOST_REASONS) if totals.refused else []
+            return Counted(totals, reasons, refusals, await journal.history.last_verification(run))
         finally:
             now = anyio.current_time()
             self._count_after = now + max(EVERY, PAUSE * (now - began))
