@@ -620,14 +620,13 @@ class Totals:
             states.discard(State.PENDING)
         return self.count(*states)
 
-    @property
-    def at_rest(self) -> "Totals":
-        """The same where no process works on the run: of what was being sent nobody knows whether it has arrived."""
+    def sending_as(self, state: State) -> "Totals":
+        """The same with what is being sent in another state."""
         if not self.counts.get(State.SENDING):
             return self
-        both = (State.SENDING, State.UNKNOWN)
-        counts = {**self.counts, State.SENDING: 0, State.UNKNOWN: self.count(*both)}
-        amounts = {**self.amounts, State.SENDING: Decimal(0), State.UNKNOWN: self.amount_of(*both)}
+        both = (State.SENDING, state)
+        counts = {**self.counts, State.SENDING: 0, state: self.count(*both)}
+        amounts = {**self.amounts, State.SENDING: Decimal(0), state: self.amount_of(*both)}
         return replace(self, counts=counts, amounts=amounts)
 
     @property

@@ -43,6 +43,7 @@ from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
+from cli.show.progress import limit_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_state
 from cli.terminal.signals import run_alongside
@@ -53,7 +54,7 @@ from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.words import IMPORT, source_of
-from texts.said import Language, Quantity, Said, command_line, heading, in_clauses, kind_of, name_of_sender, said
+from texts.said import Language, Quantity, command_line, heading, in_clauses, kind_of, name_of_sender, said
 
 log = structlog.get_logger(__name__)
 
@@ -138,10 +139,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
     held_back = totals.held_back.rows
     if live and live.counts:
         held_back = live.held_back
-        sending = min(live.counts.get(State.SENDING, 0), live.in_flight)
-        # What is claimed and has not left yet is still to be sent.
-        waiting = live.counts.get(State.SENDING, 0) - sending
-        counts = {**live.counts, State.SENDING: sending, State.PENDING: live.counts.get(State.PENDING, 0) + waiting}
+        counts = live.under_way
 
     def part(*states: State) -> dict[str, object]:
         return {"rows": sum(counts.get(state, 0) for state in states), "sum": _sum(totals, states)}
@@ -150,7 +148,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         return _text(text if names else blanked(text, numbers=True), language)
 
     command = command_line if names else bare_command
-    limit = _limit(live.why) if live else ""
+    limit = limit_of(live.why) if live else ""
     waits = [need.sentence for need in seen.needs if need.kind == "unserved"]
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     found: dict[str, object] = {
@@ -242,18 +240,6 @@ def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
     if ended := describe_end(seen.run):
         lines = [("", ended), *lines]
     return [(_text(purpose, language), command) for command, purpose in lines]
-
-
-def _limit(why: str) -> str:
-    """The limit on the speed that a person has set, said as such, for no flag is typed on a page; "" for another."""
-    values = why.values if isinstance(why, Said) else {}
-    match kind_of(why):
-        case "rate":
-            return said("limited by you: {rate}/s", rate=values["rate"])
-        case "in-flight":
-            return said("limited by you: {calls} at a time", calls=values["calls"])
-        case _:
-            return ""
 
 
 def _text(text: str, language: Language, limit: int = SENTENCE) -> str:

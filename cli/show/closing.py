@@ -182,7 +182,7 @@ def states_table(totals: Totals, since: str = "") -> Table:
         if number > merged:
             table.add_row(render(name, state.style), count(number - merged), money(amount) if with_money else "")
         if merged:
-            table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
+            table.add_row(render(name, state.style), count(merged), render(said("in another row"), "dim"))
     if totals.taken_back:
         undone = money(totals.sum_taken_back) if with_money else ""
         table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), undone)

@@ -27,6 +27,7 @@ const STAGES = {
   works: ["▶"],
   unknown: ["?", said("what it does now is not known")],
 };
+const GIVEN_UP = "given up"; // the stage
 const TOLD_EVERY = 10; // percent
 const COMMANDS = 4; // that are shown at once
 
@@ -45,10 +46,11 @@ export function showRun(snapshot, isHeard, words) {
   const [idle, worker] = [snapshot.queued ? "queued" : stopped ? "stopped" : "silent", isHeard ? snapshot.worked_by : null];
   const working = !isHeard ? "unknown" : paused ? "paused" : snapshot.held ? "held" : "works";
   const kind = ended ? "ended" : snapshot.worked_by === null ? idle : working;
-  const percent = words.percent(done.rows, asked.rows);
+  const isEmpty = ended && asked.rows === 0;
+  const percent = isEmpty ? "" : words.percent(done.rows, asked.rows);
   const [character, word] = STAGES[kind];
   const stage = word ? words.text(word) : run.stage_text;
-  document.title = `${percent} ${run.run} – ${stage}`;
+  document.title = `${percent} ${run.run} – ${stage}`.trim();
   find("stage").dataset.kind = kind;
   renew(find("stage"), [kind, stage], () => [sign(character), make("span", "", stage)]);
   find("profile").classList.toggle("production", run.profile?.production ?? false);
@@ -62,10 +64,11 @@ export function showRun(snapshot, isHeard, words) {
   show(find("why"), !ended && worker !== null);
   facts({ ...snapshot, worked_by: worker }, words);
   const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
-  const of = snapshot.has_steps ? said("of {rows} steps to be sent, {percent} done") : said("of {rows} rows to be sent, {percent} done");
+  const of = isEmpty ? said("nothing to send") : snapshot.has_steps ? said("of {rows} steps to be sent, {percent} done") : said("of {rows} rows to be sent, {percent} done");
   const standing = snapshot.standing && words.text(said("in the billing now, as sent: {rows}"), { rows: words.count(snapshot.standing.rows) });
   fill({
     title: `${run.job} · ${run.run}`,
+    "end-title": words.text(run.stage === GIVEN_UP ? said("The run was given up: nothing was sent") : said("The run has ended")),
     profile: run.profile?.text ?? null,
     "accepted-rows": words.count(accepted.rows),
     "asked-rows": words.text(of, { rows: words.count(asked.rows), percent }),
