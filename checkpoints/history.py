@@ -95,10 +95,8 @@ class History:
         return datetime.fromisoformat(found["changed_at"])
 
     async def sent_by_time(self, run: Run, most: int) -> list[SentSpan]:
-        """What was sent of the run when, in at most so many equal spans; those in which nothing was are left out.
-
-        What nobody has an answer to counts as failed, which it is where nobody works on the run.
-        """
+        """What was sent of the run when, in at most so many equal spans; those in which nothing was are left out."""
+        # What has no answer is in doubt where nobody works on the run.
         trouble = (*states_where(trouble=True), State.SENDING)
         return await self._store.records(SentSpan, "sent_by_time", run_id=run.run_id, most=most, trouble=trouble)
 

@@ -148,10 +148,7 @@ PEAK: Final = 60
 
 
 class RunPace(NamedTuple):
-    """How fast a run was in the `seconds` in which it has sent, without the times in which it was `still`.
-
-    This is the pace of a run wherever one is shown afterwards: on the page, in `compare`, and at its end.
-    """
+    """How fast a run was in the `seconds` in which it has sent, without the times in which it was `still`."""
 
     seconds: float
     average: float | None

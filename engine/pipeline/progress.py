@@ -69,9 +69,7 @@ class Status:
     def under_way(self) -> Mapping[str, int]:
         """The counts as people are shown them: what is claimed and has not left yet is still to be sent."""
         waiting = max(self.counts.get(State.SENDING, 0) - self.in_flight, 0)
-        if not waiting:
-            return self.counts
-        moved = {State.SENDING: -waiting, State.PENDING: waiting}
+        moved = {State.SENDING: -waiting, State.PENDING: waiting} if waiting else {}
         return {**self.counts, **{state: self.counts.get(state, 0) + rows for state, rows in moved.items()}}
 
     @property
