@@ -28,7 +28,7 @@ from checkpoints.records import (
     Verification,
 )
 from checkpoints.rows import record
-from checkpoints.states import states_where
+from checkpoints.states import State, states_where
 from checkpoints.store import Store
 from checkpoints.tally import ImportTally
 from checkpoints.transitions import totals_of_runs
@@ -96,7 +96,8 @@ class History:
 
     async def sent_by_time(self, run: Run, most: int) -> list[SentSpan]:
         """What was sent of the run when, in at most so many equal spans; those in which nothing was are left out."""
-        trouble = states_where(trouble=True)
+        # What has no answer is in doubt where nobody works on the run.
+        trouble = (*states_where(trouble=True), State.SENDING)
         return await self._store.records(SentSpan, "sent_by_time", run_id=run.run_id, most=most, trouble=trouble)
 
     async def end_runner(self, run: Run) -> None:

@@ -388,6 +388,10 @@ class Journal:
 
         return await self._read(work)
 
+    async def refusal_kinds(self, run: Run, *, size: int = 20) -> list[Reason]:
+        """Why rows were refused, by the sentences that say it; the kind is the column."""
+        return await self._store.records(Reason, "refusal_kinds", run_id=run.run_id, size=size)
+
     async def totals(self, run: Run) -> Totals:
         return await self._read(lambda db: totals_of(db, run))
 

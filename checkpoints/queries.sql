@@ -750,6 +750,19 @@ where run_id = :run_id and mended_at is null and refusal_id > :after and reason 
 order by refusal_id
 limit :size
 
+-- name: refusal_kinds
+-- The reasons of refused rows by their templates, the most frequent first, each with its first row.
+select coalesce(r.column_name, '') as kind, g.items, '0' as amount, r.line, r.label, r.reason as example
+from (
+    select count(*) as items, min(refusal_id) as first
+    from refusals
+    where run_id = :run_id and mended_at is null
+    group by coalesce(@json(reason, values.text0.template), @json(reason, template))
+) g
+join refusals r on r.refusal_id = g.first
+order by g.items desc, g.first
+limit :size
+
 -- ---- Undo ---------------------------------------------------------------------------------------------------------
 
 -- name: in_effect

@@ -139,7 +139,7 @@ class SentSpan:
 
 @dataclass(frozen=True, slots=True)
 class LookUps:
-    """Rows in doubt that were looked up: found in the billing, absent from it, or left to a person."""
+    """Rows in doubt that were looked up: found in the billing, absent and sent again, or left to a person."""
 
     found: int = 0
     absent: int = 0
@@ -597,11 +597,12 @@ class Totals:
 
     @property
     def frozen(self) -> int:
-        return sum(self.counts.values())
+        """The number of items; a corrected row counts once, as the one that has replaced it."""
+        return sum(self.counts.values()) - self.count(State.REPLACED)
 
     @property
     def amount(self) -> Decimal:
-        return sum(self.amounts.values(), Decimal(0))
+        return sum(self.amounts.values(), Decimal(0)) - self.amount_of(State.REPLACED)
 
     def count(self, *states: State) -> int:
         return sum(self.counts.get(state, 0) for state in states)
@@ -619,14 +620,13 @@ class Totals:
             states.discard(State.PENDING)
         return self.count(*states)
 
-    @property
-    def at_rest(self) -> "Totals":
-        """The same where no process works on the run: of what was being sent nobody knows whether it has arrived."""
+    def sending_as(self, state: State) -> "Totals":
+        """The same with what is being sent in another state."""
         if not self.counts.get(State.SENDING):
             return self
-        both = (State.SENDING, State.UNKNOWN)
-        counts = {**self.counts, State.SENDING: 0, State.UNKNOWN: self.count(*both)}
-        amounts = {**self.amounts, State.SENDING: Decimal(0), State.UNKNOWN: self.amount_of(*both)}
+        both = (State.SENDING, state)
+        counts = {**self.counts, State.SENDING: 0, state: self.count(*both)}
+        amounts = {**self.amounts, State.SENDING: Decimal(0), state: self.amount_of(*both)}
         return replace(self, counts=counts, amounts=amounts)
 
     @property

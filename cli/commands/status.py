@@ -162,7 +162,7 @@ async def detail(seen: RunView, journal: Journal) -> RenderableType:
         "status.j2",
         {
             "outcome": closing.outcome_table(run, totals, await closing.steps_of(run, journal)),
-            "live": screen_of(seen.live) if seen.live else Text(""),
+            "live": screen_of(seen.live, counts_rows=False) if seen.live else Text(""),
         },
         seen=seen,
         parameters=[f"{name}={value}" for name, value in given if value and not is_of_badge(name)],

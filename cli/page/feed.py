@@ -31,7 +31,7 @@ from checkpoints.comparison import Rows
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.mailbox import KEPT
-from checkpoints.records import Command, Reason, Refusal, Run, Runner, SentSpan, Totals, Verification
+from checkpoints.records import Command, Reason, Run, Runner, SentSpan, Totals, Verification
 from checkpoints.states import State, states_where
 from cli.page.nameless import COMPARED, LISTED, PAST, SNAPSHOT, bare_command, blanked, only
 from cli.page.verifying import NOTHING_YET, VERIFY, Verifier, Verifying, VerifyRun, lines_of
@@ -43,6 +43,7 @@ from cli.session.queue import queued_runs
 from cli.session.run_view import RunView
 from cli.settings.settings import KnownBillings
 from cli.show.closing import describe_end, next_steps
+from cli.show.progress import limit_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_outcome, name_of_state
 from cli.terminal.signals import run_alongside
@@ -53,7 +54,7 @@ from engine.pipeline.control import NotAMessage, to_sample
 from engine.statistics import PaceSample
 from jobs.rows.input import job_parameters
 from jobs.spec.words import IMPORT, source_of
-from texts.said import Language, Quantity, Said, command_line, heading, in_clauses, kind_of, name_of_sender, said
+from texts.said import Language, Quantity, command_line, heading, in_clauses, kind_of, name_of_sender, said
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ class Counted(NamedTuple):
 
     totals: Totals
     reasons: Sequence[tuple[State, Reason]]
-    first_refusal: Refusal | None
+    refusals: Sequence[Reason]
     verification: Verification | None
 
 
@@ -107,7 +108,7 @@ class Moment(RunView):
     """A run at one moment; `silent_for` is for how many seconds nobody has worked on it, None while somebody does."""
 
     reasons: Sequence[tuple[State, Reason]]
-    first_refusal: Refusal | None
+    refusals: Sequence[Reason]
     sample: PaceSample
     silent_for: float | None = None
     verifying: Verifying = NOTHING_YET
@@ -138,10 +139,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
     held_back = totals.held_back.rows
     if live and live.counts:
         held_back = live.held_back
-        sending = min(live.counts.get(State.SENDING, 0), live.in_flight)
-        # What is claimed and has not left yet is still to be sent.
-        waiting = live.counts.get(State.SENDING, 0) - sending
-        counts = {**live.counts, State.SENDING: sending, State.PENDING: live.counts.get(State.PENDING, 0) + waiting}
+        counts = live.under_way
 
     def part(*states: State) -> dict[str, object]:
         return {"rows": sum(counts.get(state, 0) for state in states), "sum": _sum(totals, states)}
@@ -150,7 +148,7 @@ def snapshot_of(seen: Moment, language: CatalogueLanguage, *, names: bool = True
         return _text(text if names else blanked(text, numbers=True), language)
 
     command = command_line if names else bare_command
-    limit = _limit(live.why) if live else ""
+    limit = limit_of(live.why) if live else ""
     waits = [need.sentence for need in seen.needs if need.kind == "unserved"]
     accepted = part(*ACCEPTED) | ({"sum": format(live.entered, "f")} if live and live.counts else {})
     found: dict[str, object] = {
@@ -244,18 +242,6 @@ def _closing(seen: RunView, language: Language) -> list[tuple[str, str]]:
     return [(_text(purpose, language), command) for command, purpose in lines]
 
 
-def _limit(why: str) -> str:
-    """The limit on the speed that a person has set, said as such, for no flag is typed on a page; "" for another."""
-    values = why.values if isinstance(why, Said) else {}
-    match kind_of(why):
-        case "rate":
-            return said("limited by you: {rate}/s", rate=values["rate"])
-        case "in-flight":
-            return said("limited by you: {calls} at a time", calls=values["calls"])
-        case _:
-            return ""
-
-
 def _text(text: str, language: Language, limit: int = SENTENCE) -> str:
     """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey.
 
@@ -295,16 +281,17 @@ def _errors(seen: Moment, language: Language) -> Iterator[Mapping[str, object]]:
         else:
             text, example = heading(told), said("{row}: {text}", row=where, text=told)
         yield {"text": text, "rows": reason.items, "example": language.render(example)}
-    if refusal := seen.first_refusal:
-        where, why = place(refusal.line, refusal.label), _text(refusal.reason, language, LONGEST)
-        shown = language.render(said("{row}: {text}", row=where, text=why))
-        yield {"text": language.render(REFUSED), "rows": seen.totals.refused, "example": shown}
+    for refused in seen.refusals:
+        where, why = place(refused.line, refused.label), _text(refused.example, language, LONGEST)
+        # Of a purged run nothing is left to be shown.
+        shown = language.render(said("{row}: {text}", row=where, text=why)) if why else ""
+        yield {"text": _text(_refused(refused), language, LONGEST), "rows": refused.items, "example": shown}
     found, absent = (sum(getattr(one.look_ups, name) for one in seen.runners) for name in ("found", "absent"))
     if found or absent:
         outcome = said(
             "found in the billing: {found}, not found: {absent}", found=Quantity(found), absent=Quantity(absent)
         )
-        text = language.render(said("without an answer, and looked up since"))
+        text = language.render(said("in doubt, and looked up since"))
         yield {"text": text, "rows": found + absent, "example": language.render(outcome)}
     kinds = {reason.kind for _, reason in seen.reasons}
     for text, rows in seen.live.errors.items() if seen.live else ():
@@ -318,10 +305,16 @@ def _errors_without_names(seen: Moment, language: Language) -> Iterator[Mapping[
     for state, reason in seen.reasons:
         own = heading(blanked(reason.example, numbers=False))
         rows[_text(own or name_of_outcome(state, reason.kind), language)] += reason.items
-    if seen.totals.refused:
-        rows[language.render(REFUSED)] = seen.totals.refused
+    for refused in seen.refusals:
+        rows[_text(_refused(refused), language, LONGEST)] += refused.items
     for text, number in rows.most_common():
         yield {"text": text, "rows": number, "example": ""}
+
+
+def _refused(reason: Reason) -> str:
+    """What rows that were refused for one reason are counted as: its sentence, without what is of a row."""
+    why = blanked(reason.example, numbers=False)
+    return said("refused: {why}", why=why) if why else REFUSED
 
 
 def _verification(seen: Moment, language: Language) -> Mapping[str, object] | None:
@@ -644,9 +637,8 @@ class Feed:
                 if totals.count(state)
                 for reason in await journal.reasons(run, state, size=MOST_REASONS)
             ]
-            refusals = await journal.refusals(run, size=1) if totals.refused else []
-            verification = await journal.history.last_verification(run)
-            return Counted(totals, reasons, refusals[0][1] if refusals else None, verification)
+            refusals = await journal.refusal_kinds(run, size=MOST_REASONS) if totals.refused else []
+            return Counted(totals, reasons, refusals, await journal.history.last_verification(run))
         finally:
             now = anyio.current_time()
             self._count_after = now + max(EVERY, PAUSE * (now - began))

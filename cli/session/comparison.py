@@ -77,7 +77,7 @@ class Comparison:
             yield Line(said("difference of their sums"), "money", first.totals.gap, second.totals.gap)
         yield Line(said("calls"), "count", first.calls, second.calls)
         yield Line(said("time of sending"), "duration", first.seconds, second.seconds)
-        yield Line(said("rows a second"), "rate", first.per_second, second.per_second)
+        yield Line(said("rows a second while sending"), "rate", first.per_second, second.per_second)
 
     @property
     def errors(self) -> Iterator[tuple[Reason, int, int]]:
@@ -156,6 +156,8 @@ MOST_SPANS: Final = 240
 """Points of a chart, which is some 800 pixels wide."""
 STILL: Final = 10.0
 """Seconds without a row after which a run counts as held: a slow one has shorter gaps."""
+FEW: Final = 5
+"""Seconds of sending below which a pace is chance: rows are claimed, and counted, several at once."""
 PEAK: Final = 60
 """Seconds of a peak at least: over less, whole seconds and groups of rows would be seen, and not the speed."""
 
@@ -164,7 +166,7 @@ class RunPace(NamedTuple):
     """How fast a run was in the `seconds` in which it has sent, without the times in which it was `still`."""
 
     seconds: float
-    average: float
+    average: float | None
     peak: float | None
     still: Sequence[tuple[float, float]]
 
@@ -174,13 +176,14 @@ def pace_of(spans: Sequence[SentSpan]) -> RunPace | None:
     if not spans:
         return None
     first, length = spans[0].at, spans[0].seconds
-    gaps = [(float(one.at + length), float(after.at)) for one, after in pairwise(spans)]
-    still = [(since, to) for since, to in gaps if to - since >= STILL]
+    gaps = [(before, after) for before, after in pairwise(spans) if after.at - before.at - length >= STILL]
+    still = [(float(before.at + length), float(after.at)) for before, after in gaps]
     seconds = float(spans[-1].at + length - first) - sum(to - since for since, to in still)
-    average, peak = sum(one.sent for one in spans) / seconds, _peak(spans, still)
-    # Rows count at their claim: the average has those of the last one without the time that they took, the peak
-    # does not, and a run of even pace would be shown as faster on average than at its best.
-    return RunPace(seconds, average if peak is None else min(average, peak), peak, still)
+    # From the first claim of each time of sending to its last one: as for a peak, without the rows of the first.
+    firsts = [spans[0], *(after for _, after in gaps)]
+    sent, moving = sum(one.sent for one in spans) - sum(one.sent for one in firsts), seconds - length * len(firsts)
+    average, peak = sent / moving if moving >= FEW else None, _peak(spans, still)
+    return RunPace(seconds, average if average is None or peak is None else min(average, peak), peak, still)
 
 
 def _peak(spans: Sequence[SentSpan], still: Sequence[tuple[float, float]]) -> float | None:

@@ -38,6 +38,7 @@ from checkpoints.errors import ForbiddenTransition, JournalError, RunGivenUp, Ru
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run, Stage, Totals
 from checkpoints.states import State, states_where
+from cli.session.comparison import FEW, MOST_SPANS, pace_of
 from cli.session.control_client import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import BillingTaken, locked, ourselves, refuse_beside, refuse_ended, remembered
@@ -862,6 +863,7 @@ class RunSession:
         stopped = self._stop.reason if is_stopped else ""
         if run.stage is Stage.DISCARDED:
             stopped = said("{why}; nothing was sent, and the run is given up", why=stopped)
+        pace = pace_of(await self._journal.history.sent_by_time(run, MOST_SPANS)) if self._seconds > FEW else None
         closing = Closing(
             exit=code,
             run=run.name,
@@ -869,6 +871,7 @@ class RunSession:
             totals=totals,
             calls=progress.calls,
             seconds=self._seconds,
+            pace=pace and pace.average,
             held=progress.holds.seconds,
             stopped=error or stopped or None,
             error=error or finished.missing,

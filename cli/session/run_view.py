@@ -176,8 +176,13 @@ class RunView(RunSummary):
 
     @property
     def shown(self) -> Totals:
-        """The totals as people are shown them, who learn of each row in doubt; scripts get those of the journal."""
-        return self.totals if self.is_held else self.totals.at_rest
+        """The totals as people are shown them; scripts get those of the journal.
+
+        What is claimed and has not left is still to be sent; where nobody works on the run it may have left.
+        """
+        if self.live and not self.live.in_flight:
+            return self.totals.sending_as(State.PENDING)
+        return self.totals if self.is_held else self.totals.sending_as(State.UNKNOWN)
 
     @property
     def stage(self) -> str:
@@ -241,7 +246,7 @@ class RunView(RunSummary):
     @property
     def rows(self) -> int:
         """Rows that need a call or needed one; a corrected one counts once, and what is never sent is none."""
-        return self.totals.frozen - self.totals.count(State.REPLACED, State.SKIPPED) - self.totals.unsent
+        return self.totals.frozen - self.totals.count(State.SKIPPED) - self.totals.unsent
 
     @property
     def done(self) -> int:

@@ -175,12 +175,14 @@ def states_table(totals: Totals, since: str = "") -> Table:
     table = Table.grid("", Column(justify="right"), Column(justify="right"), padding=(0, 2, 0, 0))
     with_money = bool(since) or any(totals.amounts.values())
     for name, (state, number, amount) in outcomes_of(totals).items():
+        if state is State.REPLACED:
+            continue
         # The money of a merged row is part of the amount of the row that carries it.
         merged = totals.merged if state is State.SKIPPED else 0
         if number > merged:
             table.add_row(render(name, state.style), count(number - merged), money(amount) if with_money else "")
         if merged:
-            table.add_row(render(said("merged"), state.style), count(merged), render(said("in another row"), "dim"))
+            table.add_row(render(name, state.style), count(merged), render(said("in another row"), "dim"))
     if totals.taken_back:
         undone = money(totals.sum_taken_back) if with_money else ""
         table.add_row(render(said("taken back since"), "yellow"), count(totals.taken_back), undone)
@@ -188,10 +190,11 @@ def states_table(totals: Totals, since: str = "") -> Table:
         gap = money(totals.gap) if with_money else ""
         table.add_row(render(said("not as sent"), "yellow"), count(totals.different), gap)
     if len(totals.counts) != 1:
-        # A replaced row is counted as the row that replaced it.
-        frozen = totals.frozen - totals.count(State.REPLACED)
-        sums = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
-        table.add_row(render(said("all")), count(frozen), money(sums) if with_money else "", style="dim")
+        sums = money(totals.amount) if with_money else ""
+        table.add_row(render(said("all")), count(totals.frozen), sums, style="dim")
+    if replaced := totals.count(State.REPLACED):
+        counted_as = render(said("counted as their corrected rows"), "dim")
+        table.add_row(render(STATE_NAMES[State.REPLACED], "dim"), count(replaced), counted_as)
     if totals.refused:
         table.add_row(render(REFUSED, "red"), count(totals.refused), render(said("not part of the run"), "dim"))
     for flag, number in totals.left_out.items():
@@ -220,8 +223,9 @@ def outcome_table(run: Run, totals: Totals, imported: StepsFacts | None) -> Rend
 class Closing:
     """The closing of a command. `seconds` and `calls` are of this process alone.
 
-    `held` gives, by cause, the seconds in which nothing could be sent; two causes at one time both count. For a job
-    file they cover its last step and the waiting between its steps, and `steps` are all of its steps.
+    `pace` is that of the whole run, as `pace_of` has it, None where it has no meaning. `held` gives, by cause, the
+    seconds in which nothing could be sent; two causes at one time both count. For a job file they cover its last step
+    and the waiting between its steps, and `steps` are all of its steps.
     `run` is None when none was begun. `stopped` is why it stopped early, `stopped_by` what stopped it, and `again_in`
     the seconds after which that passes by itself, None where nobody knows; `error` is why it was refused or failed.
     `imported` is what became of the steps of an import. `unproven` rows were found without a mark and may be somebody
@@ -245,6 +249,7 @@ class Closing:
     again_in: float | None = None
     unproven: int = 0
     overwritten: "Overwritten | None" = None
+    pace: float | None = None
 
     @property
     def not_entered(self) -> int:

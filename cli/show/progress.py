@@ -23,7 +23,6 @@ from cli.terminal.streams import bytes_read, waiting
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, duration, printable, rate
 from engine.job import Source
 from engine.pacing.holds import ASKING_AGAIN
-from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
 from texts.said import Quantity, Said, counted, kind_of, said
 
@@ -133,7 +132,8 @@ async def show_looks(views: AsyncIterator[RenderableType], screen: Screen) -> No
 
 def line(status: Status, name: str = "") -> Text:
     """The state of a run in one line: the most important facts in the first 80 columns, then errors."""
-    why = [said("held: {why}", why=status.held)] if status.held else [limit_of(status.why)] if status.why else []
+    limit = limit_of(status.why) or status.why
+    why = [said("held: {why}", why=status.held)] if status.held else [limit] if limit else []
     facts = [_place(status), *_pace(status), *why, *_so_far(status), *_latency(status)]
     facts += [
         said("{n} {state}", n=Quantity(found.rows), state=name)
@@ -151,8 +151,8 @@ def line(status: Status, name: str = "") -> Text:
     return text
 
 
-def screen_of(status: Status, name: str = "") -> Group:
-    """The state of a run in a few lines of 80 columns; longer ones wrap."""
+def screen_of(status: Status, name: str = "", *, counts_rows: bool = True) -> Group:
+    """The state of a run in a few lines of 80 columns; longer ones wrap. A table beside it may count the rows."""
     head = Table.grid(padding=(0, 2))
     total = status.to_send if status.intake_ended else None
     bar = ProgressBar(
@@ -168,12 +168,7 @@ def screen_of(status: Status, name: str = "") -> Group:
     head.add_row(*run, bar, render(_place(status), "bold"))
     # None of the facts is broken at the end of a line.
     pace = ", ".join(printable(fact).replace(" ", JOINT) for fact in (*_pace(status), *_so_far(status)))
-    # What is claimed has not left yet, and waits for its turn.
-    claimed = max(status.counts.get(State.SENDING, 0) - status.in_flight, 0)
-    counts = list[tuple[Said, int, str]]()
-    for word, (state, number, _) in _outcomes(status).items():
-        counts += [(said("claimed"), claimed, State.PENDING.style)] if state is State.SENDING else []
-        counts.append((word, number - claimed if state is State.SENDING else number, state.style))
+    counts = [(word, number, state.style) for word, (state, number, _) in _outcomes(status).items() if counts_rows]
     counts.append((said("sent again"), status.retries, ""))
     states = [
         Text(f"{printable(word)} ".replace(" ", JOINT), "dim").append(count(number), style)
@@ -186,7 +181,9 @@ def screen_of(status: Status, name: str = "") -> Group:
         parts.append(Hanging(_label(said("held"), "yellow"), render(status.held, limit=LONGEST)))
         parts += map(render, _asks_at_once(status))
     elif status.why:
-        parts.append(Hanging(_label(said("limited by")), render(limit_of(status.why), limit=LONGEST)))
+        chosen = limit_of(status.why)
+        label = Text("") if chosen else _label(said("limited by"))
+        parts.append(Hanging(label, render(chosen or status.why, limit=LONGEST)))
     parts += [Hanging(_label(said("error")), Text(kind)) for kind in _kinds(status)]
     if status.last_error:
         last = Text(no_wrap=True, overflow="ellipsis").append_text(_label(said("last error")))
@@ -195,7 +192,7 @@ def screen_of(status: Status, name: str = "") -> Group:
 
 
 def _outcomes(status: Status) -> Mapping[Said, Outcome]:
-    counts = {State(word): number for word, number in status.counts.items()}
+    counts = {State(word): number for word, number in status.under_way.items()}
     return outcomes_of(Totals(counts, held_back=Subtotal(status.held_back)))
 
 
@@ -240,13 +237,20 @@ def _asks_at_once(status: Status) -> list[Said]:
 
 
 def limit_of(why: str) -> str:
-    """The limit on the run's speed; a setting is shown as it is typed."""
-    return f"--{why}" if kind_of(why) in SETTINGS else why
+    """The limit on the run's speed that a person has set, said as such; "" for another."""
+    values = why.values if isinstance(why, Said) else {}
+    match kind_of(why):
+        case "rate":
+            return said("limited by you: {rate}/s", rate=values["rate"])
+        case "in-flight":
+            return said("limited by you: {calls} at a time", calls=values["calls"])
+        case _:
+            return ""
 
 
 def _so_far(status: Status) -> list[Said]:
     speed, facts = rate(status.average), [said("{sum} entered", sum=status.entered)] if status.entered else []
-    steps, rows = said("{rate} steps/s on average", rate=speed), said("{rate}/s on average", rate=speed)
+    steps, rows = said("{rate} steps/s with waits", rate=speed), said("{rate}/s with waits", rate=speed)
     return facts + ([steps if status.has_steps else rows] if status.average else [])
 
 
@@ -259,7 +263,7 @@ def _latency(status: Status) -> list[Said]:
         else said("{milliseconds} ms", milliseconds=round(1000 * seconds))
         for seconds in (status.p50, status.p95)
     )
-    return [said("latency p50 {p50}, p95 {p95}", p50=p50, p95=p95)]
+    return [said("answers: half in {half}, 95 % in {most}", half=p50, most=p95)]
 
 
 def _kinds(status: Status) -> list[str]:

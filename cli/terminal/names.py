@@ -169,13 +169,21 @@ def name_of_holder(who: str) -> str:
     return _HOLDERS.get(who, who)
 
 
-_NOTES: Final[Mapping[str, Said]] = {"last-line": said("last line of the input"), "worker": said("left by a worker")}
+_NOTES: Final[Mapping[str, Said]] = {
+    "last-line": said("last line of the input"),
+    "worker": said("left by a worker"),
+    "pause": said("pause"),
+    "continue": said("continue"),
+    "continue-now": said("continue at once"),
+    "stop": said("stop"),
+}
 
 
 def name_of_command(command: str) -> str:
     """A command as the journal notes it: what was typed, or in words what else has happened to the run."""
     _, mark, flags = command.partition("taken up with ")
-    return said("taken up with {flags}", flags=flags) if mark else _NOTES.get(command, command)
+    word = "-".join(command.partition("=")[0].split())
+    return said("taken up with {flags}", flags=flags) if mark else _NOTES.get(word, command)
 
 
 def reason_of_refusal(refusal: Refusal) -> str:

@@ -66,6 +66,13 @@ class Status:
         return self.done - self.skipped
 
     @property
+    def under_way(self) -> Mapping[str, int]:
+        """The counts as people are shown them: what is claimed and has not left yet is still to be sent."""
+        waiting = max(self.counts.get(State.SENDING, 0) - self.in_flight, 0)
+        moved = {State.SENDING: -waiting, State.PENDING: waiting} if waiting else {}
+        return {**self.counts, **{state: self.counts.get(state, 0) + rows for state, rows in moved.items()}}
+
+    @property
     def to_send(self) -> int:
         """Rows that need a call or needed one."""
         return self.total - self.skipped
@@ -155,7 +162,8 @@ class Progress:
 
     @property
     def total(self) -> int:
-        return self.counts.total()
+        """The rows of the run; a corrected one counts once."""
+        return self.counts.total() - self.counts[State.REPLACED]
 
     @property
     def entered(self) -> Decimal:
@@ -169,7 +177,7 @@ class Progress:
     @property
     def done(self) -> int:
         """Items that need no further call."""
-        return sum(self.counts[state] for state in states_where(open=False))
+        return self.total - sum(self.counts[state] for state in states_where(open=True))
 
     @property
     def seconds(self) -> float:

@@ -223,9 +223,9 @@ class Reconciler:
             await self._journal.note_seen(self._run, shown)
 
     async def _note(self, changes: Sequence[Change]) -> None:
-        """Add what the look-ups of a page have come to, for the report."""
+        """Add what the look-ups of a page have come to; one that stays rejected counts with its reason alone."""
         met = Counter(change.state for change in changes)
-        if look_ups := LookUps(met[State.ACCEPTED], met[State.PENDING] + met[State.REJECTED], met[State.MANUAL]):
+        if look_ups := LookUps(met[State.ACCEPTED], met[State.PENDING], met[State.MANUAL]):
             await self._journal.history.note_look_ups(self._run, look_ups)
 
     async def _record(self, items: Sequence[Item], changes: Sequence[Change]) -> None:

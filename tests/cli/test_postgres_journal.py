@@ -84,7 +84,7 @@ async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(
             while not seen["live"]["total"]:
                 seen = await other.closing("status", name)
         assert (seen["holder"]["process"], seen["live"]["total"]) == (load.process.pid, ROWS)
-        assert "latency p50" in await other.told("status", name)
+        assert "answers: half in" in await other.told("status", name)
         answered = await other.closing("set", name, "rate=5")
         assert answered["said"] == "rate: at most 5 calls a second"
         assert (await other.closing("get", name))["settings"]["rate"] == "5"

@@ -373,7 +373,7 @@ async def test_the_closing_of_a_load_and_the_status_of_it_and_of_all_runs(journa
     run = await stopped_run(journal)
     why = said("the billing is away ({why})", why=REFUSED)
     totals = await journal.totals(run)
-    closed = Closing(Exit.STOPPED, NAME, "balances", totals, 9, 312.0, {"billing": 301.0}, why)
+    closed = Closing(Exit.STOPPED, NAME, "balances", totals, 9, 312.0, {"billing": 301.0}, why, pace=0.82)
     await compare("closing", of(lambda: show_closing(closed, known(run), journal)))
     await compare("status", of(lambda: detail(RunView(known(run), totals), journal)))
     other = replace(known(run), name="p2v9x", job="warning-threshold", source="the job's own select")
@@ -562,6 +562,7 @@ async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) 
         await journal.totals(run),
         73,
         312.0,
+        pace=1.3,
         stopped=said("the billing rejects all work: {why}", why=LICENCE),
         imported=await steps_of(run, journal),
     )

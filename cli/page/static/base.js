@@ -103,7 +103,11 @@ export function asDate(when) {
 
 /** The texts of the page by their English, and how numbers, money and moments are written in its language. */
 export function wordsOf(language, texts) {
-  const number = (options) => new Intl.NumberFormat(language, options).format;
+  // English thousands are separated as in the terminal, and as in what the server writes.
+  const number = (options) => {
+    const { format } = new Intl.NumberFormat(language, options);
+    return language === "en" ? (value) => format(value).replaceAll(",", "\u00a0") : format;
+  };
   // In English days are written as in the terminal, 2026-11-26, which is how Swedes write them: no month is mistaken.
   const days = language === "en" ? "sv" : language;
   const moment = (options) => new Intl.DateTimeFormat(days, { hourCycle: "h23", ...options }).format;

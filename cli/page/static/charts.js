@@ -27,13 +27,13 @@ export const RECENT = {
 };
 const WHOLE = {
   "past-rate": [
-    { caption: said("Speed"), name: "rate", label: said("rows a second"), figure: "rate", side: 3, axis: "compact", fill: true, steps: true, title: said("Rows a second") },
+    { caption: said("Speed"), name: "rate", label: said("sent a second"), figure: "rate", side: 3, axis: "compact", fill: true, steps: true, title: said("Sent a second") },
   ],
   "past-sum": [
-    { caption: said("Roubles"), name: "sum", label: said("entered until then"), figure: "money", side: 3, axis: "compact", fill: true, title: said("Roubles") },
+    { caption: said("Roubles"), name: "sum", label: said("entered until then"), figure: "money", total: true, side: 3, axis: "compact", fill: true, title: said("Roubles") },
   ],
   "past-errors": [
-    { caption: said("Errors"), name: "errors", label: said("rejected or in doubt"), figure: "count", side: 3, steps: true, title: said("Rows") },
+    { caption: said("Errors"), name: "errors", label: said("rejected or in doubt"), figure: "count", total: true, side: 3, steps: true, title: said("How many") },
   ],
 };
 
@@ -42,6 +42,7 @@ export class Charts {
   #marks = [];
   #charts;
   #words = null;
+  #isLive = false;
 
   constructor(where, charts) {
     this.#charts = Object.entries(charts).map(([id, lines]) => {
@@ -85,9 +86,10 @@ export class Charts {
     return this.#samples.length === 0;
   }
 
-  draw(words) {
+  /** Draw it in these words; what `isLive` has its last figures beside the names of its lines. */
+  draw(words, isLive = false) {
     const isNew = words !== this.#words;
-    this.#words = words;
+    [this.#words, this.#isLive] = [words, isLive];
     for (const chart of this.#charts) {
       if (isNew) this.#build(chart);
       chart.plot.setData(this.#data(chart));
@@ -113,13 +115,15 @@ export class Charts {
     return ["t", ...lines.map((line) => line.name)].map((name) => this.#samples.map((one) => (one[name] == null ? null : Number(one[name]))));
   }
 
-  /** The figures beside the names of the lines: under the pointer, or the last ones. */
+  /** The figures beside the names of the lines: under the pointer, or the last ones, where these are of now or of all. */
   #tell({ lines, place, plot, figures }) {
     const last = this.#samples.findLast((one) => one[lines[0].name] != null);
-    const sample = this.#samples[plot?.cursor.idx ?? -1] ?? last ?? {};
-    const told = lines.map(({ name, figure }) => (sample[name] == null ? "–" : this.#words[figure](sample[name])));
+    const pointed = this.#samples[plot?.cursor.idx ?? -1];
+    const sample = pointed ?? last ?? {};
+    const figureOf = ({ name, figure }) => (sample[name] == null ? "–" : this.#words[figure](sample[name]));
+    const told = lines.map((line) => (pointed || this.#isLive || line.total ? figureOf(line) : ""));
     figures.forEach((figure, at) => (figure.textContent = told[at]));
-    place.setAttribute("aria-label", lines.map(({ label }, at) => `${this.#words.text(label)}: ${told[at]}`).join("; "));
+    place.setAttribute("aria-label", lines.map(({ label }, at) => [this.#words.text(label), told[at]].filter(Boolean).join(": ")).join("; "));
   }
 
   /** Draw the marks: each a line, and its sign, below that of its neighbour where there is no room. */
@@ -244,13 +248,13 @@ export class Past {
     for (const id of ["past", "to-past"]) show(find(id), isShown);
     if (!isShown) return;
     const { points, marks, seconds, average, peak, worked, held, idle, repeated } = this.#past;
-    const rate = (value) => words.text("{rate} rows a second", { rate: words.rate(value) });
+    const rate = (value) => words.text("{rate} a second", { rate: words.rate(value) });
     show(find("past-sum-figure"), points.some(({ sum }) => Number(sum ?? 0) !== 0));
     const figures = {
-      [said("Average")]: rate(average),
-      [said("Peak")]: peak && words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
+      [said("Pace while sending")]: average !== null && rate(average),
+      [said("Peak")]: peak !== null && words.text("{rate}, over {duration}", { rate: rate(peak), duration: words.duration(seconds) }),
       [said("Running")]: words.duration(worked),
-      [said("Of which held or waiting")]: words.duration(held),
+      [said("Of which nothing was sent, 10 s or longer")]: words.duration(held),
       [said("Not running")]: idle >= 1 && words.duration(idle),
       [said("Calls that were repeated")]: repeated > 0 && words.count(repeated),
     };

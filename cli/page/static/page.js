@@ -107,6 +107,7 @@ class Page {
     if (language) localStorage.setItem("language", language);
     const words = wordsOf(this.#about.language, this.#about.texts);
     this.#words = words;
+    find("spoken").textContent = "";
     this.#controls ??= new Controls(this.#about);
     document.documentElement.lang = words.language;
     document.documentElement.toggleAttribute("data-nameless", !this.#about.names);
@@ -215,7 +216,7 @@ class Page {
     const readers = {
       history: ({ samples }) => {
         this.#charts.take(samples);
-        if (this.#snapshot) this.#charts.draw(this.#words);
+        if (this.#snapshot) this.#draw();
       },
       past: (past) => this.#past.take(past),
       snapshot: (snapshot) => {
@@ -234,11 +235,11 @@ class Page {
   #draw() {
     this.#controls.show(this.#name, this.#snapshot, this.#isHeard, this.#words);
     showRun(this.#snapshot, this.#isHeard, this.#words);
-    this.#rows.show(this.#name, this.#snapshot, this.#words);
+    this.#rows.show(this.#name, this.#snapshot, this.#isHeard, this.#words);
     this.#past.show(this.#snapshot.worked_by === null, this.#words);
     show(find("charts"), !this.#charts.isEmpty);
     // Last: a chart is as wide as its place, which the lines above have shown.
-    this.#charts.draw(this.#words);
+    this.#charts.draw(this.#words, this.#isHeard && this.#snapshot.worked_by !== null);
   }
 
   /** The server is heard, or it is "lost" or "over", in order: then what is shown is the last that was known, and nothing

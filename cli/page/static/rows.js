@@ -21,10 +21,10 @@ export class Rows {
     fill({ "rows-trouble": null });
   }
 
-  show(run, { can_list: canList }, words) {
+  show(run, { can_list: canList }, isHeard, words) {
     if (words !== this.#words) this.clear();
     [this.#run, this.#words] = [run, words];
-    show(find("rejected-rows"), Boolean(canList));
+    show(find("rejected-rows"), Boolean(canList) && (isHeard || !find("rows").hidden));
     const further = words.text(this.#after ? said("Show further rows") : said("Show the rows"));
     fill({ "show-rows": this.#after === null ? null : further });
     find("rows-file").href = `/api/runs/${encodeURIComponent(run)}/rejected.csv?lang=${words.language}`;
@@ -46,7 +46,7 @@ export class Rows {
     find("rows").tBodies[0].append(...rows);
     show(find("rows"), true);
     this.#after = found.after;
-    this.show(run, { can_list: true }, words);
+    this.show(run, { can_list: true }, true, words);
     // The focus goes on with the rows: the button may be gone.
     rows[0]?.focus();
   }

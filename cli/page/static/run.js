@@ -9,7 +9,6 @@ const SIGNS = {
   different: "≠",
   undone: "↶",
   skipped: "–",
-  replaced: "↷",
   rejected: "✗",
   manual: "!",
   unconfirmed: "¿",
@@ -28,6 +27,7 @@ const STAGES = {
   works: ["▶"],
   unknown: ["?", said("what it does now is not known")],
 };
+const GIVEN_UP = "given up"; // the stage
 const TOLD_EVERY = 10; // percent
 const COMMANDS = 4; // that are shown at once
 
@@ -46,10 +46,11 @@ export function showRun(snapshot, isHeard, words) {
   const [idle, worker] = [snapshot.queued ? "queued" : stopped ? "stopped" : "silent", isHeard ? snapshot.worked_by : null];
   const working = !isHeard ? "unknown" : paused ? "paused" : snapshot.held ? "held" : "works";
   const kind = ended ? "ended" : snapshot.worked_by === null ? idle : working;
-  const percent = words.percent(done.rows, asked.rows);
+  const isEmpty = ended && asked.rows === 0;
+  const percent = isEmpty ? "" : words.percent(done.rows, asked.rows);
   const [character, word] = STAGES[kind];
   const stage = word ? words.text(word) : run.stage_text;
-  document.title = `${percent} ${run.run} – ${stage}`;
+  document.title = `${percent} ${run.run} – ${stage}`.trim();
   find("stage").dataset.kind = kind;
   renew(find("stage"), [kind, stage], () => [sign(character), make("span", "", stage)]);
   find("profile").classList.toggle("production", run.profile?.production ?? false);
@@ -63,10 +64,11 @@ export function showRun(snapshot, isHeard, words) {
   show(find("why"), !ended && worker !== null);
   facts({ ...snapshot, worked_by: worker }, words);
   const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
-  const of = snapshot.has_steps ? said("of {rows} steps to be sent, {percent} done") : said("of {rows} rows to be sent, {percent} done");
+  const of = isEmpty ? said("nothing to send") : snapshot.has_steps ? said("of {rows} steps to be sent, {percent} done") : said("of {rows} rows to be sent, {percent} done");
   const standing = snapshot.standing && words.text(said("in the billing now, as sent: {rows}"), { rows: words.count(snapshot.standing.rows) });
   fill({
     title: `${run.job} · ${run.run}`,
+    "end-title": words.text(run.stage === GIVEN_UP ? said("The run was given up: nothing was sent") : said("The run has ended")),
     profile: run.profile?.text ?? null,
     "accepted-rows": words.count(accepted.rows),
     "asked-rows": words.text(of, { rows: words.count(asked.rows), percent }),
@@ -122,7 +124,7 @@ function part(id, figure, below, character = "") {
   renew(second, below, () => [below]);
 }
 
-function bar({ counts, refused, state_texts: names }, words) {
+function bar({ counts: { replaced, ...counts }, refused, state_texts: names }, words) {
   const texts = { ...names, different: words.text("not as sent"), undone: words.text("taken back since") };
   const known = Object.keys(SIGNS);
   const states = Object.entries(counts).filter(([, { rows }]) => rows > 0);
@@ -140,7 +142,8 @@ function bar({ counts, refused, state_texts: names }, words) {
   }
   for (const gone of parts.values()) gone.remove();
   const legend = states.map(([state, { rows }]) => [state, SIGNS[state] ?? "•", texts[state] ?? state, rows]);
-  // These never became rows of the run: they have no part in the bar.
+  // These have no part in the bar: a corrected row counts once, and what was refused never became a row of the run.
+  if (replaced) legend.push(["replaced", "↷", words.text("replaced by corrected rows"), replaced.rows]);
   if (refused) legend.push(["refused", "⊘", words.text("refused before sending"), refused]);
   renew(find("states"), [legend, words.language], () =>
     legend.map(([state, character, text, rows]) => {

@@ -1,8 +1,11 @@
 """A whole run, what keeps a second one from doing the same again, and what is read back and shown of it."""
 
+import json
+import re
 from contextlib import closing
 from decimal import Decimal
 
+import pytest
 from aiohttp import web
 
 from billing.database.database import attach
@@ -165,3 +168,12 @@ async def test_what_cannot_be_read_back_is_told_apart_from_what_differs(place: P
     assert len(place.query(LOOK_UP, id=2003)) == 1
     looked_for = (await place.run(*call, "--set", "id=2004", "--look-up", LOOK_UP))["run"]
     assert (await place.cli.closing("verify", looked_for))["states"] == {"applied": 1}
+
+
+async def test_the_end_of_a_run_tells_the_pace_that_compare_tells(place: Place) -> None:
+    ended = await place.cli("run", "balances", place.balances(200).path, "--yes", "--rate", "20", "--no-canary")
+    (run,) = [run.name for run in await place.runs()]
+    both = json.loads((await place.cli("compare", run, run, "--json")).out)
+    told = re.search(r"the pace of the run while sending: ([\d.]+) rows/s", ended.shown)
+    assert told, ended.shown
+    assert float(told[1]) == pytest.approx(both["runs"][0]["per_second"], rel=0.05) == pytest.approx(20, rel=0.2)

@@ -276,6 +276,11 @@ async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp
         await journal.freeze(
             refused, Page((new_item("1"),), (Refusal(7, "amount", SCRIPT, "no number"),), None), keep
         )
+        kinds = [said("{text0}", text0=said("{cell!r} is no sum", cell=str(cell))) for cell in range(3)]
+        many = await journal.create_run(replace(NEW_RUN, source="many.csv"))
+        lines = (Refusal(line, "amount", str(line), why) for line, why in enumerate([*kinds, said("no contract")]))
+        await journal.freeze(many, Page((), (*lines,), None), keep)
+        of_kinds = await moment(shown, many.name)
         of_input = await moment(shown, refused.name, "?lang=ru")
         run = await frozen_run(journal, new_item(SCRIPT), new_item("2"))
         item = (await ids(journal, run))[SCRIPT]
@@ -284,6 +289,8 @@ async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp
             await journal.record(ours, [Change(item, State.REJECTED, message=f"{SCRIPT}: no such account")])
         seen = await moment(shown, run.name)
     (error,), (of_refused,) = seen["errors"], of_input["errors"]
+    by_kind = [(one["text"], one["rows"]) for one in of_kinds["errors"]]
+    assert by_kind == [("refused: '…' is no sum", 3), ("refused: no contract", 1)]
     assert error["rows"] == 1
     assert "\x1b" not in json.dumps([seen, of_input], ensure_ascii=False)
     assert "<script>" in error["text"], "the browser shows it as text"

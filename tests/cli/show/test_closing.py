@@ -108,7 +108,9 @@ def test_what_the_journal_notes_in_english_words_is_told_in_russian() -> None:
         name_of_command("taken up with --rate 20"),
     ]
     assert [printable(one) for one in told] == ["окно времени", "root@vm, процесс 12427", "продолжена с --rate 20"]
-    assert [name_of_sender("root@vm"), name_of_command("pause")] == ["root@vm", "pause"]
+    given = [printable(name_of_command(one)) for one in ("pause", "continue", "continue now=yes", "set rate=5")]
+    assert given == ["пауза", "продолжить", "продолжить сразу", "set rate=5"]
+    assert name_of_sender("root@vm") == "root@vm"
     assert ".11.2026 " in printable(Holder("vm", 7, "2026-11-26 14:32:57 UTC").sentence), "as all other moments"
     assert "since just now" in str(Holder("vm", 7, "just now"))
 
@@ -253,7 +255,8 @@ def line_of(status: Status, name: str = "") -> str:
 
 WHOLE = (
     "12 348 of 98 780 rows (12 %), 85 rows/s, 16:54 left, 12/16 in flight, "
-    "window 16 (the server's limit), 1 234 567.50 entered, 80/s on average, latency p50 45 ms, p95 1.2 s, "
+    "window 16 (the server's limit), 1 234 567.50 entered, 80/s with waits, "
+    "answers: half in 45 ms, 95 % in 1.2 s, "
     "3 rejected, 42 sent again, errors: 3 × no account"
 )
 BARE: Mapping[str, Any] = {
@@ -276,8 +279,8 @@ IN_STATES = {"pending": 1, "sending": 4, "accepted": 7, "rejected": 12_345, "unk
     [
         ({}, f"^{WHOLE}$", ""),
         ({**BARE, "counts": {"pending": 5}}, "16:54 left, 12/16 in flight$", ""),
-        ({"entered": Decimal(0), "errors": MANY}, ", errors: 1 234 × no acco.*…$", ""),
-        ({"entered": Decimal(0), "why": reason("rate {rate}", "rate", rate="20")}, ", --rate 20, ", ""),
+        ({"entered": Decimal(0), "retries": 0, "errors": MANY}, ", errors: 1 234 × no a.*…$", ""),
+        ({"entered": Decimal(0), "why": reason("rate {rate}", "rate", rate="20")}, ", limited by you: 20/s, ", ""),
         ({**BARE, "errors": KINDS}, ", errors: 3 × no account, 2 × locked, 1 × fault$", ""),
         ({"counts": IN_STATES}, ", 12 345 rejected, 12 unknown, 3 manual, ", ""),
         (HELD, "held: EVENTS_STACK 5,120 > 1,000", "left|EVENTS_STACK.*EVENTS_STACK"),
@@ -323,7 +326,7 @@ AWAY = {**HELD, "held": f"EVENTS_STACK cannot be read: {'the database is away ' 
         (
             CLAIMED | {"counts": {"pending": 86_000, "sending": 16}},
             80,
-            "pending 86 000 claimed 16",
+            "pending 86 016",
             "sending|in flight",
         ),
         # Only the commonest kinds of error are shown while it goes.
@@ -360,6 +363,12 @@ async def test_the_money_so_far_is_that_of_rows_in_the_billing() -> None:
     progress.moved(State.ACCEPTED, State.UNKNOWN, amount=Decimal("0.25"))
     progress.moved(State.ACCEPTED, State.APPLIED, amount=Decimal(1))
     assert progress.status().entered == Decimal("12.50")
+
+
+async def test_a_corrected_row_is_counted_once() -> None:
+    progress = Progress()
+    progress.take_up(Totals({State.ACCEPTED: 8, State.REPLACED: 2, State.SKIPPED: 1}), intake_ended=True)
+    assert line(progress.status()).plain.replace(JOINT, " ").startswith("8 of 8 rows (100 %)")
 
 
 async def test_rows_that_are_only_seen_are_counted_before_the_first_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:

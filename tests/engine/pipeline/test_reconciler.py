@@ -93,6 +93,14 @@ async def test_what_is_seen_decides(
     assert setting.journal.noted.looked_up == counts.get(state, LookUps())
 
 
+async def test_a_refused_row_that_is_not_there_is_counted_with_its_reason_alone() -> None:
+    setting = Looking(msgspec.structs.replace(unknown(1), state=State.UNCONFIRMED))
+    setting.job.sightings["1"] = Absent()
+    await setting.settle()
+    (settled,) = setting.journal.kept.values()
+    assert (settled.state, setting.journal.noted.looked_up) == (State.REJECTED, LookUps())
+
+
 @pytest.mark.parametrize("only_reads", [False, True])
 async def test_what_can_be_repeated_goes_again_without_a_look_when_nothing_can_come_late(*, only_reads: bool) -> None:
     refused = msgspec.structs.replace(unknown(8), state=State.UNCONFIRMED)

@@ -84,9 +84,8 @@ async def test_a_page_that_ends_with_its_run_says_so_calmly_and_how_to_look_agai
             await expect(tab.locator(".notice.bad:visible, .live:visible")).to_have_count(0)
             await stage(shown, "stopped" if interrupted else "ended")
             # The whole load is there without a server, and so is the way to it.
-            await expect(tab.locator("#past-figures dd").first).to_contain_text(
-                word("{rate} rows a second", reader)[6:].strip()
-            )
+            worked = tab.locator("#past-figures dd").filter(has_text=re.compile(r"^0:\d\d$"))
+            await expect(worked.first).to_be_visible()
             await tab.wait_for_function(
                 "titles => titles.every((one) => drawn.has(one))", arg=[word("Roubles", reader)]
             )
