@@ -27,7 +27,6 @@ import structlog
 
 from billing.database.dsn import Dsn
 from billing.directory.identity import is_same
-from billing.profile import Profile
 from checkpoints.errors import BillingHeld, JournalError, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.journal_file import JournalAddress
@@ -41,9 +40,7 @@ from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import OF_SETTINGS
 from cli.terminal.streams import waiting
 from cli.terminal.texts import printable
-from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with
-from jobs.access.objects import replaces_balance
 from jobs.runs import require_content, unfinished
 from jobs.spec.words import RUN, UNDO
 from texts.said import PROGRAM, Said, advise_runs, advised, command_line, counted, in_lines, said, setting, text_of
@@ -518,32 +515,6 @@ async def _busy(run: Run, journal: Journal, why: str) -> HeldElsewhere:
             status=command_line("status", run.name),
         )
     )
-
-
-async def refuse_beside(run: Run, job: Job, profile: Profile, journal: Journal) -> None:
-    """Raise `HeldElsewhere` where another run enters money on the same accounts, and one of them sets their balance.
-
-    What the other one enters between a row's look at its account and its call would be out of the balance.
-    """
-    if (replaces := replaces_balance(profile)) is None:
-        return
-    for other in await journal.at_work(run):
-        # Of rows that are still to be read nothing is known.
-        meets = other.frozen_at is None and job.replaces is not None
-        async for payload in journal.money_beside(run, other):
-            if meets := meets or replaces(payload):
-                break
-        if not meets:
-            continue
-        again = command_line("resume", run.name) if run.approved_at else said("type the command again")
-        raise HeldElsewhere(
-            "run {run}, which another process works on, enters money on accounts of these rows, and one of the two "
-            "sets their balance: what the other one enters would be lost.\nWait for it, or stop it there: {command} "
-            "shows where it stands; then {again}",
-            run=other.name,
-            command=command_line("status", other.name),
-            again=again,
-        )
 
 
 # ---- the policy -------------------------------------------------------------------------------------------------

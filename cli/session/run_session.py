@@ -41,7 +41,7 @@ from checkpoints.states import State, states_where
 from cli.session.comparison import FEW, MOST_SPANS, pace_of
 from cli.session.control_client import serve_control
 from cli.session.events import RunReaders
-from cli.session.journal import BillingTaken, locked, ourselves, refuse_beside, refuse_ended, remembered
+from cli.session.journal import BillingTaken, locked, ourselves, refuse_ended, remembered
 from cli.session.order import (
     PLAN,
     Order,
@@ -83,7 +83,7 @@ from cli.show.preview import (
     why_refused,
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
-from cli.terminal.exits import CommandRefused, Exit, NothingSent, code_of, exit_of
+from cli.terminal.exits import CommandRefused, Exit, HeldElsewhere, NothingSent, code_of, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -108,6 +108,7 @@ from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat, Since
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import LivePolicy, Progress
+from jobs.access.objects import replaces_balance
 from jobs.access.vault import Vault
 from jobs.accounts import in_sentences, settle
 from jobs.catalogue.catalogue import Catalogue
@@ -674,8 +675,31 @@ class RunSession:
             await self._journal.history.note_command(run, ourselves(), f"taken up with {' '.join(flags)}", text)
 
     async def _refuse_beside(self) -> None:
-        """Asked before the consent, and once more after it: of two runs that begin at once, each may have agreed."""
-        await refuse_beside(self._run, self._job, self._session.gateway.profile, self._journal)
+        """Raise `HeldElsewhere` where another run enters money on these accounts, and one of the two sets balances.
+
+        What the other one enters between a row's look at its account and its call would be out of the balance. Asked
+        before the consent, and once more after it: of two runs that begin at once, each may have agreed.
+        """
+        run, journal = self._run, self._journal
+        if (replaces := replaces_balance(self._session.gateway.profile)) is None:
+            return
+        for other in await journal.at_work(run):
+            # Of rows that are still to be read nothing is known.
+            meets = other.frozen_at is None and self._job.replaces is not None
+            async for payload in journal.money_beside(run, other):
+                if meets := meets or replaces(payload):
+                    break
+            if not meets:
+                continue
+            again = command_line("resume", run.name) if run.approved_at else said("type the command again")
+            raise HeldElsewhere(
+                "run {run}, which another process works on, enters money on accounts of these rows, and one of the "
+                "two sets their balance: what the other one enters would be lost.\nWait for it, or stop it there: "
+                "{command} shows where it stands; then {again}",
+                run=other.name,
+                command=command_line("status", other.name),
+                again=again,
+            )
 
     def _apply_rate(self) -> None:
         self._session.gateway.rate.per_second = self._live_policy.policy.rate

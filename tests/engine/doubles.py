@@ -322,6 +322,9 @@ class MemoryJournal(Journal):
     async def taken_back(self, run: Run) -> dict[str, int]:
         return {}
 
+    async def restored_by(self, item_ids: Collection[int]) -> dict[int, tuple[str, int, str]]:
+        return {}
+
     async def doubt(self, run: Run) -> int:
         self._check(run)
         sending = [one for one in self.kept.values() if one.state is State.SENDING]

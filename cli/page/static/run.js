@@ -15,6 +15,7 @@ const SIGNS = {
   unknown: "?",
   sending: "→",
   pending: "○",
+  replaced: "↷",
 };
 // What stands above everything else: a sign, and the word in place of that for the stage of the run.
 const STAGES = {
@@ -143,7 +144,7 @@ function bar({ counts: { replaced, ...counts }, refused, state_texts: names }, w
   for (const gone of parts.values()) gone.remove();
   const legend = states.map(([state, { rows }]) => [state, SIGNS[state] ?? "•", texts[state] ?? state, rows]);
   // These have no part in the bar: a corrected row counts once, and what was refused never became a row of the run.
-  if (replaced) legend.push(["replaced", "↷", words.text("replaced by corrected rows"), replaced.rows]);
+  if (replaced) legend.push(["replaced", SIGNS.replaced, words.text("replaced by corrected rows"), replaced.rows]);
   if (refused) legend.push(["refused", "⊘", words.text("refused before sending"), refused]);
   renew(find("states"), [legend, words.language], () =>
     legend.map(([state, character, text, rows]) => {
