@@ -536,11 +536,14 @@ def setting_the_same(
     effect: Effect, items: Collection[_Item], found: Iterable[StandingItem]
 ) -> list[tuple[_Item, StandingItem]]:
     """Those of the items some of which an item of another run sets as well, each with that one."""
+    lanes: defaultdict[str, list[_Item]] = defaultdict(list)
+    for item in items:
+        lanes[item.lane].append(item)
     return [
         (item, one)
         for one in found
-        for item in items
-        if item.lane == one.lane and not effect.sets(item.payload).isdisjoint(effect.sets(one.payload))
+        for item in lanes[one.lane]
+        if not effect.sets(item.payload).isdisjoint(effect.sets(one.payload))
     ]
 
 
