@@ -163,7 +163,7 @@ async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(
     balances = place.balances(60)
     asks, question, done, bar = {
         "en": ("[y/N]", "Send these 60 rows", "is done", "rows/s"),
-        "ru": ("[д/Н]", "Отправить 60 строк на сумму ", "завершена", "строк/с"),
+        "ru": ("[д/Н]", "Отправить 60 строк на сумму ", "завершена", " в секунду"),
     }[language]
     with at_a_terminal(place, "run", "balances", str(balances.path), "--lang", language) as terminal:
         await terminal.shows(asks)
