@@ -224,11 +224,11 @@ async def settle(
         else:
             await journal.merge(run, [_merged(group, meant) for group in page if len(group.items) > 1])
     if run.job not in {UNDO, IMPORT} and how_often(run) is not Repeat.AGAIN:
-        async for items in journal.each_page(run, {State.PENDING}):
-            # All rows of a job make the same call.
-            if not (first := payload_of(items[0])).sets or first.model != "AdminAccounts":
-                break
-            await journal.refuse(run, await _set_over(run, items, journal, earlier))
+        # All rows of a job make the same call.
+        first = [payload_of(item) for item in await journal.items(run, {State.PENDING}, size=1)]
+        if first and first[0].sets and first[0].model == "AdminAccounts":
+            async for items in journal.each_page(run, {State.PENDING}):
+                await journal.refuse(run, await _set_over(run, items, journal, earlier))
     return found
 
 

@@ -44,7 +44,7 @@ from billing.profile import Profile, TypeEight
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, LookUpRefused
 from jobs.access.gateway import Criteria, Gateway, Looked, as_engine_errors
 from jobs.access.payload import ACCOUNT, BALANCE, OP_TYPE, Payload, decode_payload
-from jobs.spec.entries import find_mark, without_marks
+from jobs.spec.entries import find_mark, undone_by
 from jobs.spec.parameters import whole_id
 from texts.said import Quantity, Said, day_in, enumerated, said, wording
 
@@ -578,8 +578,8 @@ def balances_set(operations: Sequence[Operation]) -> list[Operation]:
     there.sort(key=attrgetter("op_id"))
     marks = {str(one.op_id): find_mark(one.descr) or (str(one.op_id), 0) for one in there}
     for one in reversed(there):
-        undone = without_marks(one.descr).rpartition(" ")[2]
-        if str(one.op_id) in marks and undone in marks and find_mark(one.descr):
+        undone = undone_by(one.descr)
+        if str(one.op_id) in marks and undone in marks:
             # What takes back something that was taken back itself is gone by now.
             gone = {marks[str(one.op_id)][0], marks[undone][0]}
             marks = {key: mark for key, mark in marks.items() if mark[0] not in gone}

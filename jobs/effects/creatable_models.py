@@ -61,7 +61,7 @@ from jobs.spec.entries import (
     exact_key,
     find_mark,
     mark_prefix,
-    without_marks,
+    undone_by,
 )
 from texts.said import Said, said, setting, some_of
 
@@ -584,10 +584,9 @@ def taken_back_by(kind: CreatableModel, thing: BillingObject, things: Sequence[B
 
     The comment of an undo ends with it. One that `sets` the balance has another sum than the opposite.
     """
-    comment = (thing.values[kind.comment] or "") if kind.amount else ""
-    if find_mark(comment) is None or not kind.counts(thing):
+    named = undone_by(thing.values[kind.comment] or "") if kind.amount else ""
+    if not named or not kind.counts(thing):
         return ""
-    named = without_marks(comment).rpartition(" ")[2]
     for one in things:
         if one.values[kind.key] == named and one.abonent_id == thing.abonent_id:
             sums = [Decimal(each.values[kind.amount] or 0) for each in (one, thing)]

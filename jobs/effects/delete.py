@@ -102,7 +102,8 @@ async def belongings(gateway: Gateway, subscribers: Collection[int]) -> dict[int
         kind = CREATABLE_MODELS[model]
         for owner, things in (await find_by(gateway, model, ABONENT, subscribers, kind.fields(shown))).items():
             live = {str(one.values[kind.key]): one for one in things if kind.counts(one)}
-            taken_back = {key: taken_back_by(kind, one, [*live.values()], sets=True) for key, one in live.items()}
+            there = [*live.values()]
+            taken_back = {key: taken_back_by(kind, one, there, sets=True) for key, one in live.items()}
             cancelled = {key for pair in taken_back.items() if pair[1] for key in pair}
             live = {key: one for key, one in live.items() if key not in cancelled}
             having[owner] += [Belonging(model, key, kind.described(one, shown)) for key, one in live.items()]

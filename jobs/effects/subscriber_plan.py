@@ -28,12 +28,13 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     OF_ABONENT,
     SubscriberFinder,
-    accounts_now,
     describe_fields,
     differences,
     faults_of,
     find_by,
     key_of,
+    newest,
+    sharers_of,
     spell_out,
 )
 from jobs.access.payload import BALANCE, FOLDER_LANE, OP_TYPE, Payload, encode_payload, payload_of
@@ -333,18 +334,22 @@ async def read_page(
     for owner, accounts in (await find_by(gateway, "AdminAccounts", OF_ABONENT, with_money, names)).items():
         with_money[owner].money = accounts[0] if len(accounts) == 1 else None
     # The other live subscribers whose balance or limit would be set as well.
-    now = await accounts_now(gateway, {owner: own.thing.account_id or 0 for owner, own in with_money.items()})
-    ids = {one for account in now.values() for one in account.sharers} - with_money.keys()
+    accounts_of = {own.thing.account_id for own in with_money.values() if own.thing.account_id is not None}
+    there = await sharers_of(gateway, accounts_of) if accounts_of else {}
+    others = {
+        owner: [one for one in there.get(own.thing.account_id, ()) if one != owner]
+        for owner, own in with_money.items()
+    }
+    ids = {one for ones in others.values() for one in ones} - with_money.keys()
     resolved = await SubscriberFinder(gateway).by_ids(ids) if ids else {}
     for owner, own in with_money.items():
         own.sharers = tuple(
-            str(one)
-            for one in sorted(now[owner].sharers)
-            if one != owner and (one in with_money or not isinstance(resolved[one], str))
+            str(one) for one in others[owner] if one in with_money or not isinstance(resolved[one], str)
         )
     if gateway.profile.type_8.value is TypeEight.SETS and (entering := owners[Step.BALANCE]):
+        last = await newest(gateway, entering)
         for owner, own in entering.items():
-            own.newest = now[owner].newest
+            own.newest = last[owner]
         if change:
             await _read_what_came(gateway, [(own, part) for one, own in alone if (part := one.part(Step.BALANCE))])
     logins = [part.text(LOGIN) for one in page for part in one.of(Step.ACCOUNT)]

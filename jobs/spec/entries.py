@@ -81,6 +81,11 @@ def without_marks(comment: str) -> str:
     return _MARK.sub("", comment).rstrip()
 
 
+def undone_by(comment: str) -> str:
+    """The id of the operation that an undo takes back, which it writes before its mark; "" without a mark."""
+    return without_marks(comment).rpartition(" ")[2] if find_mark(comment) else ""
+
+
 # ---- finance operations ------------------------------------------------------------------------------------------
 
 OPERATION: Final = (
